@@ -1,0 +1,86 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The target graph of docs/ARCHITECTURE.md. Imports point down; Tests/HouseTests holds it.
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .enableUpcomingFeature("ExistentialAny"),
+    .treatAllWarnings(as: .error),
+]
+
+/// A library target and, beside it, its test target.
+func library(
+    _ name: String,
+    _ dependencies: [Target.Dependency],
+    testedWith more: [Target.Dependency] = []
+) -> [Target] {
+    [
+        .target(name: name, dependencies: dependencies, swiftSettings: settings),
+        .testTarget(
+            name: name + "Tests",
+            dependencies: [.byName(name: name)] + dependencies + more,
+            swiftSettings: settings
+        ),
+    ]
+}
+
+let mail: Target.Dependency = "EkidenMail"
+let runtime: Target.Dependency = "EkidenRuntime"
+let smtp: Target.Dependency = "EkidenSMTP"
+let crypto: Target.Dependency = "EkidenCrypto"
+let simulator: Target.Dependency = "EkidenSimulator"
+
+let stages: [Target.Dependency] = [
+    "EkidenIngress", "EkidenRewriting", "EkidenSpool", "EkidenScheduler", "EkidenResolver",
+    "EkidenDelivery", "EkidenOutcome", "EkidenConfiguration",
+]
+
+var targets: [Target] = [
+    .target(name: "CEkiden"),
+    .systemLibrary(
+        name: "COpenSSL",
+        pkgConfig: "openssl",
+        providers: [.apt(["libssl-dev", "pkg-config"])]
+    ),
+    .systemLibrary(name: "CResolv"),
+]
+
+// Foundations
+targets += library("EkidenMail", [])
+targets += library("EkidenRuntime", [mail], testedWith: [simulator])
+targets += library("EkidenCrypto", [mail, "CEkiden", "COpenSSL"])
+targets += library("EkidenSMTP", [mail])
+
+// Stages: none imports another
+targets += library("EkidenConfiguration", [mail, runtime])
+targets += library("EkidenRewriting", [mail])
+targets += library("EkidenIngress", [mail, runtime, smtp], testedWith: [simulator])
+targets += library("EkidenSpool", [mail, runtime, crypto], testedWith: [simulator])
+targets += library("EkidenScheduler", [mail, runtime])
+targets += library("EkidenResolver", [mail, runtime, "CResolv"], testedWith: [simulator])
+targets += library("EkidenDelivery", [mail, runtime, smtp], testedWith: [simulator])
+targets += library("EkidenOutcome", [mail])
+
+// Composition and wire
+targets += library("EkidenControl", [mail])
+targets += library("EkidenRelay", [mail, runtime, smtp, "EkidenControl"] + stages)
+
+// Worlds
+targets += library("EkidenLinux", [mail, runtime, "CEkiden", "CResolv"])
+targets += library("EkidenSimulator", [mail, runtime])
+
+// Executables
+targets += [
+    .executableTarget(
+        name: "ekiden",
+        dependencies: [
+            mail, runtime, smtp, "EkidenConfiguration", "EkidenSpool", "EkidenControl",
+            "EkidenRelay", "EkidenLinux",
+        ],
+        swiftSettings: settings
+    )
+]
+
+let package = Package(name: "ekiden", targets: targets)

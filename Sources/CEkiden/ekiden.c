@@ -1,0 +1,63 @@
+#define _GNU_SOURCE
+#include "CEkiden.h"
+#include <errno.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+#include <time.h>
+
+int ekiden_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+
+static int add(int epoll, int fd, uint64_t data, uint32_t events) {
+    struct epoll_event e = { .events = events, .data.u64 = data };
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &e) ? -errno : 0;
+}
+int ekiden_epoll_add(int epoll, int fd, uint64_t data) {
+    return add(epoll, fd, data, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+}
+int ekiden_epoll_add_level(int epoll, int fd, uint64_t data) { return add(epoll, fd, data, EPOLLIN); }
+
+int ekiden_epoll_wait(int epoll, struct ekiden_event *events, int max, int64_t timeout_ns) {
+    struct epoll_event raw[256];
+    if (max > 256) max = 256;
+    int n;
+    if (timeout_ns < 0) {
+        n = epoll_wait(epoll, raw, max, -1);
+    } else if (timeout_ns == 0) {
+        n = epoll_wait(epoll, raw, max, 0);
+    } else {
+        struct timespec t = { timeout_ns / 1000000000, timeout_ns % 1000000000 };
+        n = epoll_pwait2(epoll, raw, max, &t, NULL);
+        if (n < 0 && errno == ENOSYS) n = epoll_wait(epoll, raw, max, (int)((timeout_ns + 999999) / 1000000));
+    }
+    if (n < 0) return -errno;
+    for (int i = 0; i < n; i++) {
+        uint32_t e = raw[i].events, o = 0;
+        if (e & EPOLLIN) o |= EKIDEN_IN;
+        if (e & EPOLLOUT) o |= EKIDEN_OUT;
+        if (e & (EPOLLRDHUP | EPOLLHUP)) o |= EKIDEN_HUP;
+        if (e & EPOLLERR) o |= EKIDEN_ERR;
+        events[i].data = raw[i].data.u64;
+        events[i].events = o;
+    }
+    return n;
+}
+
+int ekiden_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
+
+static _Thread_local void *own;
+void *ekiden_thread_get(void) { return own; }
+void ekiden_thread_set(void *p) { own = p; }
+
+int ekiden_accept(int fd, void *address, unsigned *length) {
+    int r = accept4(fd, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    return r < 0 ? -errno : r;
+}
+
+long ekiden_pread_nowait(int fd, void *buffer, size_t n, int64_t offset) {
+    struct iovec v = { buffer, n };
+    ssize_t r = preadv2(fd, &v, 1, offset, RWF_NOWAIT);
+    return r < 0 ? -errno : r;
+}

@@ -1,0 +1,1 @@
+// EkidenConfiguration begins here.

@@ -1,0 +1,1 @@
+// EkidenControl begins here.

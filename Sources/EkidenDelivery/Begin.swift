@@ -1,0 +1,1 @@
+// EkidenDelivery begins here.

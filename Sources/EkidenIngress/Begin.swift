@@ -1,0 +1,1 @@
+// EkidenIngress begins here.

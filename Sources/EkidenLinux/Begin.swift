@@ -1,0 +1,1 @@
+// EkidenLinux begins here.

@@ -1,0 +1,82 @@
+/// One recipient of a delivery job.
+package struct JobRecipient: Sendable, Equatable {
+    /// Index in the envelope's recipients.
+    package let index: Int
+    package let address: Address
+    /// Attempts made before this one.
+    package let attemptsBefore: Int
+
+    package init(index: Int, address: Address, attemptsBefore: Int = 0) {
+        self.index = index
+        self.address = address
+        self.attemptsBefore = attemptsBefore
+    }
+}
+
+/// A message and those of its recipients that go to one site together: one transaction.
+package struct DeliveryJob: Sendable {
+    package let message: QueueID
+    package let sender: ReversePath
+    /// At least one; at most the configured recipients per transaction.
+    package let recipients: [JobRecipient]
+    package let nextHop: NextHop
+    package let site: Site
+    package let arrived: WallTime
+    package let byteCount: Int
+
+    package init(
+        message: QueueID,
+        sender: ReversePath,
+        recipients: [JobRecipient],
+        nextHop: NextHop,
+        site: Site,
+        arrived: WallTime,
+        byteCount: Int
+    ) {
+        self.message = message
+        self.sender = sender
+        self.recipients = recipients
+        self.nextHop = nextHop
+        self.site = site
+        self.arrived = arrived
+        self.byteCount = byteCount
+    }
+}
+
+/// What one attempt brought for one recipient.
+package enum RecipientResult: Sendable, Equatable {
+    case delivered(Reply)
+    case failed(Failure)
+}
+
+/// What came of one job: a result for each of its recipients, and what was seen on the way.
+package struct AttemptReport: Sendable, Equatable {
+    /// Same order as the job's recipients.
+    package var results: [RecipientResult]
+    /// The host that gave the last answer; nil if none was reached.
+    package var host: PeerHost?
+    /// From the start of the job to a session ready for MAIL; zero for a reused connection.
+    package var connectTime: Duration
+    /// From MAIL to the last reply.
+    package var transferTime: Duration
+    /// The peer answered at this site (any reply at all), so the site is alive.
+    package var siteIsAlive: Bool
+    /// Addresses tried without success in this attempt, so the next begins with others.
+    package var failedAddresses: [HostAddress]
+
+    package init(
+        results: [RecipientResult],
+        host: PeerHost? = nil,
+        connectTime: Duration = .zero,
+        transferTime: Duration = .zero,
+        siteIsAlive: Bool = false,
+        failedAddresses: [HostAddress] = []
+    ) {
+        self.results = results
+        self.host = host
+        self.connectTime = connectTime
+        self.transferTime = transferTime
+        self.siteIsAlive = siteIsAlive
+        self.failedAddresses = failedAddresses
+    }
+}

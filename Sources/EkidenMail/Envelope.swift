@@ -1,0 +1,69 @@
+/// What the client declared about the bytes of the body (RFC 6152 §2).
+package enum BodyDeclaration: UInt8, Sendable {
+    /// No BODY parameter, or `BODY=7BIT`.
+    case sevenBit = 0
+    case eightBitMIME = 1
+}
+
+/// The protocol a message came in by: the `with` clause of Received (RFC 3848).
+package enum InboundProtocol: UInt8, Sendable {
+    case smtp = 0
+    case esmtp = 1
+    /// Made by the relay itself: bounces and notices.
+    case local = 2
+
+    package var text: String {
+        switch self {
+        case .smtp: "SMTP"
+        case .esmtp: "ESMTP"
+        case .local: "local"
+        }
+    }
+}
+
+/// Who handed us a message, as far as we know it ourselves.
+package struct ClientFacts: Sendable, Equatable {
+    package var endpoint: Endpoint
+    /// The argument of EHLO or HELO, already checked by the grammar; empty before it.
+    package var helo: String
+    package var inboundProtocol: InboundProtocol
+    /// Name of the listener in the configuration.
+    package var listener: String
+
+    package init(
+        endpoint: Endpoint,
+        helo: String = "",
+        inboundProtocol: InboundProtocol = .smtp,
+        listener: String = "relay"
+    ) {
+        self.endpoint = endpoint
+        self.helo = helo
+        self.inboundProtocol = inboundProtocol
+        self.listener = listener
+    }
+}
+
+/// An envelope: who it is from, who it is for, and how it came (RFC 5321 §2.3.1).
+package struct Envelope: Sendable, Equatable {
+    package var sender: ReversePath
+    /// At least one once accepted; the index in this array names a recipient for good.
+    package var recipients: [Address]
+    package var body: BodyDeclaration
+    package var client: ClientFacts
+    /// When the relay took responsibility for it.
+    package var arrived: WallTime
+
+    package init(
+        sender: ReversePath,
+        recipients: [Address],
+        body: BodyDeclaration = .sevenBit,
+        client: ClientFacts,
+        arrived: WallTime
+    ) {
+        self.sender = sender
+        self.recipients = recipients
+        self.body = body
+        self.client = client
+        self.arrived = arrived
+    }
+}

@@ -1,0 +1,79 @@
+/// Where a recipient goes next, before names are resolved: the key of *due* mail.
+package enum NextHop: Sendable, Hashable {
+    /// By the domain's MX records (RFC 5321 §5.1), or its address literal.
+    case domain(Domain)
+    /// By the configured route of that name.
+    case route(String)
+
+    package var text: String {
+        switch self {
+        case .domain(let domain): domain.folded
+        case .route(let name): "route:" + name
+        }
+    }
+}
+
+/// One mail host of a next hop: from an MX record, from the domain itself, or from a route.
+package struct Exchange: Sendable, Hashable {
+    /// Lower is better; hosts of a route count up from 0, a domain without MX has 0.
+    package let preference: Int
+    /// Host name, lower case, no trailing dot; or the text of an address.
+    package let name: String
+    package let port: UInt16
+    /// Set when `name` is an address literal: nothing to look up.
+    package let literal: HostAddress?
+
+    package init(preference: Int, name: String, port: UInt16 = 25, literal: HostAddress? = nil) {
+        self.preference = preference
+        self.name = name
+        self.port = port
+        self.literal = literal
+    }
+}
+
+/// The key of everything that belongs to a set of hosts: connections, window, back-off, dead
+/// addresses. Opaque: equal MX sets give equal keys, whatever the domain.
+package struct SiteID: Sendable, Hashable, Comparable {
+    package let text: String
+    package init(_ text: String) { self.text = text }
+    package static func < (a: SiteID, b: SiteID) -> Bool { a.text < b.text }
+}
+
+/// A resolved next hop.
+package struct Site: Sendable, Equatable {
+    package let id: SiteID
+    /// Best preference first; equal preferences in no particular order (shuffled per attempt).
+    package let exchanges: [Exchange]
+
+    package init(id: SiteID, exchanges: [Exchange]) {
+        self.id = id
+        self.exchanges = exchanges
+    }
+
+    /// The site of a set of MX hosts: its name is made of the hosts in a fixed order.
+    package init(exchanges: [Exchange]) {
+        let names = exchanges.map { $0.port == 25 ? $0.name : "\($0.name):\($0.port)" }
+        self.init(
+            id: SiteID("mx:" + names.sorted().joined(separator: ",")),
+            exchanges: exchanges.sorted { ($0.preference, $0.name) < ($1.preference, $1.name) }
+        )
+    }
+
+    package init(route: String, exchanges: [Exchange]) {
+        self.init(id: SiteID("route:" + route), exchanges: exchanges)
+    }
+}
+
+/// The answer to "where does this next hop lead".
+package enum Resolution: Sendable, Equatable {
+    case site(Site, validUntil: Instant)
+    /// Permanent (NXDOMAIN, null MX, we are the best MX ourselves) or temporary, as it says.
+    case failure(Failure)
+}
+
+/// The answer to "which addresses has this host".
+package enum AddressResolution: Sendable, Equatable {
+    /// In the order to be tried.
+    case addresses([HostAddress])
+    case failure(Failure)
+}

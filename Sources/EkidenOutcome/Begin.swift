@@ -1,0 +1,1 @@
+// EkidenOutcome begins here.

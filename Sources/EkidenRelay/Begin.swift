@@ -1,0 +1,1 @@
+// EkidenRelay begins here.

@@ -1,0 +1,1 @@
+// EkidenResolver begins here.

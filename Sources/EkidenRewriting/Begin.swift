@@ -1,0 +1,1 @@
+// EkidenRewriting begins here.

@@ -1,0 +1,202 @@
+import EkidenMail
+import Glibc
+
+/// A connected byte stream with its buffers, owned by one task and at home on one loop.
+///
+/// Every wait ends at a deadline: `deadline` is one moment for whatever comes next, a command or a
+/// whole reply, and not a patience per read (RFC 5321 §4.5.3.2 speaks of the reply).
+package struct Connection: ~Copyable {
+    package let loop: Loop
+    package let handle: Handle
+    package let peer: Endpoint
+    package let local: Endpoint
+
+    private var input: UnsafeMutableRawBufferPointer?
+    private var inputStart = 0
+    private var inputEnd = 0
+    private var output = BytesBuilder(capacity: 512)
+
+    /// Makes an accepted socket at home on `loop`; from a task of that loop.
+    package init(adopting socket: AcceptedSocket, on loop: Loop) {
+        handle = loop.makeHandle()
+        self.loop = loop
+        peer = socket.peer
+        local = socket.local
+        loop.backend.adopt(socket, as: handle)
+    }
+
+    private init(loop: Loop, handle: Handle, peer: Endpoint, local: Endpoint) {
+        self.loop = loop
+        self.handle = handle
+        self.peer = peer
+        self.local = local
+    }
+
+    /// Connects from a task of `loop`. Errors: refused, unreachable, timed out, cancelled,
+    /// exhausted.
+    package static func connect(
+        to peer: Endpoint,
+        from source: HostAddress? = nil,
+        on loop: Loop,
+        until deadline: Instant
+    ) async throws(IOFailure) -> Connection {
+        let handle = loop.makeHandle()
+        loop.setDeadline(handle, deadline)
+        var result = loop.backend.connect(handle, to: peer, from: source)
+        if result >= 0 {
+            switch await loop.wait(handle, for: .writable) {
+            case .ready: result = loop.backend.connectResult(handle)
+            case .timedOut: result = -Int(ETIMEDOUT)
+            case .cancelled: result = -Int(ECANCELED)
+            }
+        }
+        guard result >= 0 else {
+            loop.backend.close(handle)
+            loop.releaseHandle(handle)
+            if result == -Int(ECANCELED) { throw .cancelled }
+            throw IOFailure(errno: Int32(-result))
+        }
+        let local = loop.backend.localEndpoint(handle) ?? Endpoint(.v4(0), 0)
+        return Connection(loop: loop, handle: handle, peer: peer, local: local)
+    }
+
+    deinit {
+        if let input { loop.giveBuffer(input) }
+        loop.backend.close(handle)
+        loop.releaseHandle(handle)
+    }
+
+    /// The moment at which whatever is waited for has taken too long.
+    package func setDeadline(_ deadline: Instant) { loop.setDeadline(handle, deadline) }
+
+    // MARK: Reading
+
+    /// Bytes received and not yet consumed; valid until the next call that changes the connection.
+    package var unread: UnsafeRawBufferPointer {
+        guard let input else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+        return UnsafeRawBufferPointer(rebasing: input[inputStart..<inputEnd])
+    }
+
+    package mutating func consume(_ count: Int) {
+        precondition(count >= 0 && inputStart + count <= inputEnd)
+        inputStart += count
+        if inputStart == inputEnd {
+            inputStart = 0
+            inputEnd = 0
+        }
+    }
+
+    /// Sends what is queued, then waits for more bytes and appends them to `unread`.
+    /// False at the end of the stream. The caller keeps `unread` below the buffer's size.
+    package mutating func fill() async throws(IOFailure) -> Bool {
+        if output.count > 0 { try await flush() }
+        if inputEnd == 0, let empty = input {
+            loop.giveBuffer(empty)
+            input = nil
+        }
+        while true {
+            switch await loop.wait(handle, for: .readable) {
+            case .ready: break
+            case .timedOut: throw .timedOut
+            case .cancelled: throw .cancelled
+            }
+            let buffer = input ?? loop.takeBuffer()
+            input = buffer
+            if inputEnd == buffer.count, inputStart > 0 {
+                let kept = inputEnd - inputStart
+                UnsafeMutableRawBufferPointer(rebasing: buffer[..<kept]).copyMemory(
+                    from: UnsafeRawBufferPointer(rebasing: buffer[inputStart..<inputEnd])
+                )
+                inputStart = 0
+                inputEnd = kept
+            }
+            let room = UnsafeMutableRawBufferPointer(rebasing: buffer[inputEnd...])
+            precondition(room.count > 0, "the reader let its buffer run full")
+            let n = loop.backend.receive(handle, into: room)
+            if n > 0 {
+                inputEnd += n
+                if n < room.count { loop.clearReadableUnlessHungUp(handle) }
+                return true
+            }
+            if n == 0 { return false }
+            if n == -Int(EAGAIN) {
+                loop.clear(.readable, of: handle)
+            } else if n != -Int(EINTR) {
+                throw IOFailure(errno: Int32(-n))
+            }
+        }
+    }
+
+    /// True when bytes, or the end of the stream, are there to be read without waiting.
+    package mutating func hasInput() async -> Bool {
+        if inputEnd > inputStart { return true }
+        loop.setDeadline(handle, loop.turnTime)
+        return await loop.wait(handle, for: .readable) == .ready
+    }
+
+    // MARK: Writing
+
+    /// Adds to what the next `flush` or `fill` sends.
+    package mutating func queue(_ bytes: Bytes) { output.append(bytes) }
+    package mutating func queue(_ text: StaticString) { output.append(text) }
+    package mutating func queue(text: String) { output.append(text: text) }
+    package mutating func queue(_ bytes: UnsafeRawBufferPointer) { output.append(bytes) }
+
+    package var queuedBytes: Int { output.count }
+
+    package mutating func flush() async throws(IOFailure) {
+        guard output.count > 0 else { return }
+        try await send([])
+    }
+
+    /// Sends what is queued and then `parts`, in one system call as far as the socket takes it.
+    package mutating func send(_ parts: [Bytes]) async throws(IOFailure) {
+        // The queued bytes move out so that the pointers below stay put across waits.
+        var queued = BytesBuilder(capacity: 0)
+        swap(&queued, &output)
+        let head = queued.finish()
+        var pending = parts.filter { !$0.isEmpty }
+        if !head.isEmpty { pending.insert(head, at: 0) }
+        var index = 0
+        var offset = 0
+        while index < pending.count {
+            // At most 64 parts a call; bodies come in few, large parts.
+            let buffers = pending[index..<min(index + 64, pending.count)].enumerated().map {
+                $0.offset == 0
+                    ? UnsafeRawBufferPointer(rebasing: $0.element.pointer[offset...])
+                    : $0.element.pointer
+            }
+            var n = loop.backend.send(handle, buffers)
+            if n < 0 {
+                try await handleSendError(n)
+                continue
+            }
+            while n > 0 {
+                let left = pending[index].count - offset
+                if n < left {
+                    offset += n
+                    n = 0
+                } else {
+                    n -= left
+                    index += 1
+                    offset = 0
+                }
+            }
+        }
+        withExtendedLifetime(pending) {}
+    }
+
+    private func handleSendError(_ n: Int) async throws(IOFailure) {
+        if n == -Int(EINTR) { return }
+        guard n == -Int(EAGAIN) else { throw IOFailure(errno: Int32(-n)) }
+        loop.clear(.writable, of: handle)
+        switch await loop.wait(handle, for: .writable) {
+        case .ready: return
+        case .timedOut: throw .timedOut
+        case .cancelled: throw .cancelled
+        }
+    }
+
+    /// Tells the peer that nothing more comes, while its last words can still be read.
+    package func shutdownSending() { loop.backend.shutdownSending(handle) }
+}

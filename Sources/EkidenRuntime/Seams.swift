@@ -1,0 +1,81 @@
+// The seams: what may differ from one run to the next comes in through one of these, and nothing
+// else does (docs/ARCHITECTURE.md). Each has a real implementation in EkidenLinux and a seeded one
+// in the simulated world. If a call can return something different for the same seed, it belongs
+// here; if it can't, it needs no seam.
+
+import EkidenMail
+
+/// Both clocks. Monotonic time never steps; wall time may step in either direction at any moment.
+package protocol Clock: Sendable {
+    func now() -> Instant
+    func wallNow() -> WallTime
+}
+
+/// Random bits. Not for keys; for ids, ports, jitter, shuffles.
+package protocol RandomSource: Sendable {
+    func next() -> UInt64
+}
+
+extension RandomSource {
+    /// Uniform in `0..<bound`; `bound` must be positive. Unbiased (Lemire's rejection).
+    package func below(_ bound: UInt64) -> UInt64 {
+        precondition(bound > 0)
+        var product = next().multipliedFullWidth(by: bound)
+        if product.low < bound {
+            let threshold = (0 &- bound) % bound
+            while product.low < threshold { product = next().multipliedFullWidth(by: bound) }
+        }
+        return product.high
+    }
+
+    /// Uniform in `0 ..< 1`.
+    package func fraction() -> Double { Double(next() >> 11) * 0x1p-53 }
+}
+
+/// Reading files of the configuration. Failure modes: missing, unreadable, a directory, larger
+/// than the bound.
+package protocol Files: Sendable {
+    func read(_ path: String, maxBytes: Int) async throws(FileProblem) -> [UInt8]
+}
+
+package struct FileProblem: Error, Equatable {
+    package let path: String
+    /// The system's words: "No such file or directory".
+    package let text: String
+    package init(path: String, text: String) {
+        self.path = path
+        self.text = text
+    }
+}
+
+/// A question for a name server: a name (ASCII, no trailing dot) and a record type number.
+package struct NameQuestion: Sendable, Hashable {
+    package let name: String
+    /// RFC 1035 §3.2.2: A 1, NS 2, CNAME 5, SOA 6, PTR 12, MX 15, TXT 16; RFC 3596: AAAA 28.
+    package let type: UInt16
+
+    package init(name: String, type: UInt16) {
+        self.name = name
+        self.type = type
+    }
+}
+
+package enum NameTransportFailure: Error, Equatable, Sendable {
+    /// No configured server answered in time.
+    case timedOut
+    /// Could not even ask (no server configured, no socket); the text says why.
+    case unavailable(String)
+    /// The name can't be put into a question (a label over 63 bytes, over 255 in all, empty label).
+    case unaskable
+}
+
+/// Question → raw answer packet (a whole DNS message, TCP length prefix removed). It tries the
+/// configured servers, matches id and question, and goes to TCP on truncation; it does not judge
+/// the answer: NXDOMAIN and SERVFAIL come back as packets.
+package protocol NameTransport: Sendable {
+    func ask(
+        _ question: NameQuestion,
+        on loop: Loop,
+        until deadline: Instant
+    ) async throws(NameTransportFailure) -> [UInt8]
+}

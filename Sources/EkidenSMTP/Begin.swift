@@ -1,0 +1,1 @@
+// EkidenSMTP begins here.

@@ -1,0 +1,1 @@
+// EkidenScheduler begins here.

@@ -1,0 +1,1 @@
+// EkidenSimulator begins here.

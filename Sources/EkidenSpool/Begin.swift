@@ -1,0 +1,1 @@
+// EkidenSpool begins here.

@@ -1,0 +1,4 @@
+@main
+struct Ekiden {
+    static func main() {}
+}

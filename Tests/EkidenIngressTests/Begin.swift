@@ -1,0 +1,1 @@
+// Tests of EkidenIngress begin here.

@@ -1,0 +1,1 @@
+// Tests of EkidenScheduler begin here.

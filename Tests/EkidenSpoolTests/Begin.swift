@@ -1,0 +1,1 @@
+// Tests of EkidenSpool begin here.
