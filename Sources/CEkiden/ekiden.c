@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "CEkiden.h"
 #include <errno.h>
+#include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -50,6 +51,7 @@ int ekiden_eventfd(void) { return eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC); }
 static _Thread_local void *own;
 void *ekiden_thread_get(void) { return own; }
 void ekiden_thread_set(void *p) { own = p; }
+void ekiden_thread_name(const char *name) { pthread_setname_np(pthread_self(), name); }
 
 int ekiden_accept(int fd, void *address, unsigned *length) {
     int r = accept4(fd, (struct sockaddr *)address, length, SOCK_NONBLOCK | SOCK_CLOEXEC);

@@ -26,6 +26,8 @@ int ekiden_eventfd(void);
 /* A pointer of this thread's own. */
 void *ekiden_thread_get(void);
 void ekiden_thread_set(void *p);
+/* Names the calling thread for ps and top; at most 15 characters. */
+void ekiden_thread_name(const char *name);
 
 /* accept4 without blocking and with close-on-exec: a descriptor or -errno. */
 int ekiden_accept(int fd, void *address, unsigned *length);

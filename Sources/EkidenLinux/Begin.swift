@@ -1,1 +1,0 @@
-// EkidenLinux begins here.
