@@ -164,7 +164,7 @@ extension Loop {
     }
 
     /// Starts concurrent work on this loop: the only way to (no `Task {}` anywhere else).
-    package func spawn(_ body: sending @escaping @isolated(any) () async -> Void) {
+    package func spawn(_ body: @escaping @Sendable () async -> Void) {
         Task.detached(executorPreference: self, operation: body)
     }
 
