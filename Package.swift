@@ -83,4 +83,6 @@ targets += [
     )
 ]
 
+targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))
+
 let package = Package(name: "ekiden", targets: targets)

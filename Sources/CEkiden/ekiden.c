@@ -63,3 +63,9 @@ long ekiden_pread_nowait(int fd, void *buffer, size_t n, int64_t offset) {
     ssize_t r = preadv2(fd, &v, 1, offset, RWF_NOWAIT);
     return r < 0 ? -errno : r;
 }
+
+long ekiden_peer_user(int fd) {
+    struct ucred c;
+    socklen_t n = sizeof c;
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n) ? -errno : (long)c.uid;
+}

@@ -11,16 +11,13 @@ package final class PosixDisk: Disk {
     private let root: String
     private let logLane: WorkQueue
     private let bulkLane: WorkQueue
-    /// Added to every sync, in nanoseconds: the benchmark's slow disk. Zero otherwise.
-    private let addedSyncDelay: Int64
 
     private static let bulkThreads = 3
     private static let zeroChunk = Bytes([UInt8](repeating: 0, count: 1 << 20))
 
     /// - Parameter root: the spool directory, which must exist.
-    package init(root: String, addedSyncDelay: Duration = .zero) {
+    package init(root: String) {
         self.root = root
-        self.addedSyncDelay = addedSyncDelay.wholeNanoseconds
         logLane = WorkQueue(name: "disk-log", threads: 1)
         bulkLane = WorkQueue(name: "disk-bulk", threads: Self.bulkThreads)
     }
@@ -104,13 +101,13 @@ package final class PosixDisk: Disk {
         try await on(lane(file)) { () throws(DiskFailure) in
             try Self.writeAll(parts, to: descriptor, at: offset)
             written?()
-            if sync { try self.syncNow(descriptor) }
+            if sync { try Self.syncNow(descriptor) }
         }
     }
 
     package func sync(_ file: DiskFile) async throws(DiskFailure) {
         let descriptor = descriptor(file)
-        try await on(lane(file)) { () throws(DiskFailure) in try self.syncNow(descriptor) }
+        try await on(lane(file)) { () throws(DiskFailure) in try Self.syncNow(descriptor) }
     }
 
     package func read(
@@ -163,7 +160,7 @@ package final class PosixDisk: Disk {
                 let n = min(Self.zeroChunk.count, byteCount - offset)
                 try Self.writeAll([Self.zeroChunk[0..<n]], to: descriptor, at: offset)
                 offset += n
-                if offset % (8 << 20) == 0 || offset == byteCount { try self.syncNow(descriptor) }
+                if offset % (8 << 20) == 0 || offset == byteCount { try Self.syncNow(descriptor) }
             }
         }
     }
@@ -210,14 +207,7 @@ package final class PosixDisk: Disk {
         withExtendedLifetime(parts) {}
     }
 
-    private func syncNow(_ descriptor: Int32) throws(DiskFailure) {
-        if addedSyncDelay > 0 {
-            var pause = timespec(
-                tv_sec: Int(addedSyncDelay / 1_000_000_000),
-                tv_nsec: Int(addedSyncDelay % 1_000_000_000)
-            )
-            nanosleep(&pause, nil)
-        }
+    private static func syncNow(_ descriptor: Int32) throws(DiskFailure) {
         while fdatasync(descriptor) < 0 {
             if errno != EINTR { throw failure("fdatasync", "") }
         }

@@ -1,1 +1,0 @@
-// EkidenDelivery begins here.

@@ -1,0 +1,53 @@
+// What ingress asks of the house behind it. The composition satisfies these with header rewriting
+// and the spool; ingress knows neither.
+
+import EkidenMail
+
+/// A message was not taken: what to answer, and the name of the rule that decided.
+package struct IntakeRefusal: Error, Sendable, Equatable {
+    package let reply: Reply
+    package let rule: String
+
+    package init(_ reply: Reply, rule: String) {
+        self.reply = reply
+        self.rule = rule
+    }
+}
+
+/// Takes messages in.
+package protocol IngressDoor: Sendable {
+    /// Room for a message of that declared size (0: not declared)? Cheap; asked at MAIL and DATA.
+    func admit(byteCount: Int) throws(IntakeRefusal)
+
+    /// Begins a message whose envelope is complete; its bytes follow.
+    /// - Parameter mayComplete: the client is one we relay for, so that missing Date and
+    ///   Message-ID fields are ours to add (RFC 6409 §8.1).
+    func begin(_ envelope: Envelope, mayComplete: Bool) throws(IntakeRefusal) -> any MessageIntake
+}
+
+/// One message on its way in, at home on the connection's loop. Either `finish` or `abandon` ends
+/// it; a message that is neither is nowhere.
+package protocol MessageIntake: AnyObject {
+    var id: QueueID { get }
+
+    /// Message bytes: CRLF lines, not dot-stuffed, in any fragments.
+    func append(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal)
+
+    /// Returns when the message is on stable storage: from here on it is ours (RFC 5321 §6.1).
+    func finish() async throws(IntakeRefusal) -> AcceptedMessage
+
+    /// Forgets what was written so far.
+    func abandon() async
+}
+
+/// What the log says of a message that was taken in.
+package struct AcceptedMessage: Sendable, Equatable {
+    package let byteCount: Int
+    /// Content of its Message-ID field; empty without one.
+    package let messageID: String
+
+    package init(byteCount: Int, messageID: String) {
+        self.byteCount = byteCount
+        self.messageID = messageID
+    }
+}

@@ -1,0 +1,68 @@
+import EkidenMail
+import EkidenSMTP
+
+/// A listener's policy, as data: who may do what, and how much of it. One value per configuration;
+/// a session keeps the one it began with.
+package struct ListenerPolicy: Sendable, Equatable {
+    /// Name of the listener in the configuration, for the log.
+    package var name: String
+    /// Networks whose clients may send to any recipient (DESIGN promise 6: loopback by default).
+    package var relayFor: [NetworkPrefix]
+    /// Networks whose bare CR and LF are made CRLF instead of refused.
+    package var lenientFor: [NetworkPrefix]
+    /// Where bare `<postmaster>` goes; nil: answered 451 (RFC 5321 §4.5.1).
+    package var postmaster: Address?
+    package var session: ServerSettings
+    /// Connections of one client address at once.
+    package var connectionsPerClient: Int
+    /// Connections of this listener at once.
+    package var connections: Int
+    package var timeouts: Timeouts
+
+    /// How long a client may take. RFC 5321 §4.5.3.2 gives the minima for servers: five minutes
+    /// for a command (§4.5.3.2.7), three for a block of data (§4.5.3.2.5).
+    package struct Timeouts: Sendable, Equatable {
+        package var command: Duration
+        package var dataBlock: Duration
+        /// From 354 to the end of data, whatever happens in between; so that a slow drip ends.
+        package var message: Duration
+
+        package init(
+            command: Duration = .seconds(300),
+            dataBlock: Duration = .seconds(180),
+            message: Duration = .seconds(3600)
+        ) {
+            self.command = command
+            self.dataBlock = dataBlock
+            self.message = message
+        }
+    }
+
+    package init(
+        name: String,
+        relayFor: [NetworkPrefix],
+        lenientFor: [NetworkPrefix] = [],
+        postmaster: Address? = nil,
+        session: ServerSettings,
+        connectionsPerClient: Int = 200,
+        connections: Int = 2000,
+        timeouts: Timeouts = Timeouts()
+    ) {
+        self.name = name
+        self.relayFor = relayFor
+        self.lenientFor = lenientFor
+        self.postmaster = postmaster
+        self.session = session
+        self.connectionsPerClient = connectionsPerClient
+        self.connections = connections
+        self.timeouts = timeouts
+    }
+
+    package func mayRelay(_ client: HostAddress) -> Bool {
+        relayFor.contains { $0.contains(client) }
+    }
+
+    package func isLenient(_ client: HostAddress) -> Bool {
+        lenientFor.contains { $0.contains(client) }
+    }
+}

@@ -1,0 +1,65 @@
+// The control socket: a Unix stream socket whose file permissions say who may connect, and whose
+// peer the kernel names.
+
+import CEkiden
+import EkidenMail
+import EkidenRuntime
+import Glibc
+
+extension LinuxBackend {
+    /// Listens on a Unix socket at `path`, replacing one that nobody listens on any more.
+    /// - Parameter mode: permissions of the socket file; connecting needs write permission.
+    /// Errors: the path is too long (ENAMETOOLONG), another process listens there (EADDRINUSE).
+    package func listenUnix(_ handle: Handle, path: String, mode: UInt32) -> Int {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            return -Int(ENAMETOOLONG)
+        }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        let type =
+            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+            | Int32(SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(AF_UNIX, type, 0)
+        if descriptor < 0 { return -Int(errno) }
+        var result = Self.with(address) { Glibc.bind(descriptor, $0, $1) }
+        if result < 0, errno == EADDRINUSE, !Self.isAnswered(address) {
+            unlink(path)
+            result = Self.with(address) { Glibc.bind(descriptor, $0, $1) }
+        }
+        if result == 0 { result = chmod(path, mode) }
+        if result == 0 { result = Glibc.listen(descriptor, 16) }
+        if result < 0 {
+            let code = errno
+            Glibc.close(descriptor)
+            return -Int(code)
+        }
+        attach(descriptor: descriptor, to: handle)
+        return 0
+    }
+
+    /// The user id of the process at the other end of a Unix socket; nil if the kernel won't say.
+    package func peerUser(_ handle: Handle) -> UInt32? {
+        let uid = ekiden_peer_user(descriptor(of: handle))
+        return uid < 0 ? nil : UInt32(uid)
+    }
+
+    /// Whether somebody listens there; a file left by a process that is gone refuses.
+    private static func isAnswered(_ address: sockaddr_un) -> Bool {
+        let probe = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
+        defer { Glibc.close(probe) }
+        return with(address) { Glibc.connect(probe, $0, $1) } == 0
+    }
+
+    private static func with(
+        _ address: sockaddr_un,
+        _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32
+    ) -> Int32 {
+        withUnsafePointer(to: address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+    }
+}
