@@ -1,1 +1,0 @@
-// EkidenRewriting begins here.
