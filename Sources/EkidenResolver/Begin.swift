@@ -1,1 +1,0 @@
-// EkidenResolver begins here.
