@@ -1,1 +1,0 @@
-// EkidenScheduler begins here.
