@@ -1,1 +1,0 @@
-// EkidenSMTP begins here.

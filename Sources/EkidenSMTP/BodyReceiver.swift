@@ -1,0 +1,305 @@
+// Receives the message after DATA: undoes dot-stuffing and finds the end. While it is at work no
+// byte meets the command parser, so nothing inside a message can be taken for a command.
+// Only CRLF.CRLF ends data (RFC 5321 §4.1.1.4, §2.3.8). Every rule about dots is applied to lines
+// that end in a true CRLF, and bare CRs and LFs are ordinary characters to it: a dot line made of
+// bare newlines never ends data, in strict mode or lenient, and is no stuffed dot either.
+// Pure: bytes in, runs out; the state after any fragmentation of the same bytes is the same.
+
+import EkidenMail
+
+package struct BodyReceiver: Sendable {
+    /// What to do with a CR or LF that is not part of a CRLF (RFC 5321 §2.3.8 forbids both).
+    package enum Newlines: Sendable {
+        /// The message is refused.
+        case strict
+        /// Each is made a CRLF on the way, and counted in `bareNewlines`.
+        case lenient
+    }
+
+    /// Why the message can't be taken; known for certain only when `isFinished`.
+    package enum Problem: Sendable, Equatable {
+        /// First line (from 1) with a bare CR or LF.
+        case bareNewline(line: Int)
+        /// First line (from 1) longer than `Limits.textLineBytes`.
+        case lineTooLong(line: Int)
+        case tooLarge(limitBytes: Int)
+    }
+
+    private enum Position {
+        /// Behind a CRLF, or at the very beginning.
+        case lineStart
+        /// Behind the dot that begins a line; the dot itself is never handed on.
+        case dot
+        /// Behind a line's dot and a CR: an LF now ends data.
+        case dotCR
+        case text
+        /// Behind a CR within or at the end of a line; the CR was handed on.
+        case textCR
+    }
+
+    private let newlines: Newlines
+    private let sizeLimitBytes: Int
+    private let lineLimitBytes: Int
+    private var position = Position.lineStart
+    private var firstBareLine: Int?
+    private var firstLongLine: Int?
+
+    /// The final dot was seen; bytes behind it are the next command's.
+    package private(set) var isFinished = false
+    /// Size of the message without dot-stuffing and final dot, as SIZE counts it (RFC 1870 §5),
+    /// counted to the end even when it is refused.
+    package private(set) var messageBytes = 0
+    /// Bare CRs and LFs seen.
+    package private(set) var bareNewlines = 0
+    /// Facts of all that was handed on, or since `bodyBegins`.
+    package private(set) var facts = FactsGatherer()
+
+    /// - Parameters:
+    ///   - sizeLimitBytes: the most the message may have; nil for no limit.
+    ///   - lineLimitBytes: the most a line may have without its CRLF.
+    package init(
+        newlines: Newlines = .strict,
+        sizeLimitBytes: Int? = nil,
+        lineLimitBytes: Int = Limits.textLineBytes
+    ) {
+        self.newlines = newlines
+        self.sizeLimitBytes = sizeLimitBytes ?? .max
+        self.lineLimitBytes = lineLimitBytes
+    }
+
+    /// What is wrong with the message so far; after the first problem nothing more is handed on.
+    package var problem: Problem? {
+        if let firstBareLine { return .bareNewline(line: firstBareLine) }
+        if let firstLongLine { return .lineTooLong(line: firstLongLine) }
+        return messageBytes > sizeLimitBytes ? .tooLarge(limitBytes: sizeLimitBytes) : nil
+    }
+
+    /// Takes bytes from the connection and appends those of the message to `output`: CRLF lines,
+    /// dots unstuffed, without the final dot. NULs pass like any other byte.
+    /// - Returns: how many bytes were taken: all of them, unless data ended within.
+    package mutating func receive(
+        _ input: UnsafeRawBufferPointer,
+        into output: inout BytesBuilder
+    ) -> Int {
+        var taken = 0
+        while taken < input.count, !isFinished {
+            // In pieces, so that the second look at a byte finds it in the cache.
+            let end = min(input.count, taken + 16_384)
+            let piece = UnsafeRawBufferPointer(rebasing: input[taken..<end])
+            let afterCR = position == .textCR || position == .dotCR
+            let scan = NewlineScan(piece, afterCR: afterCR)
+            let n =
+                scan.hasBareNewline
+                ? receiveDirty(piece, into: &output) : receiveClean(piece, into: &output)
+            if scan.hasEightBit, !facts.hasEightBit {
+                let own = UnsafeRawBufferPointer(rebasing: piece[..<n])
+                facts.hasEightBit = n == piece.count || NewlineScan(own, afterCR: afterCR).hasEightBit
+            }
+            taken += n
+        }
+        return taken
+    }
+
+    /// Starts the facts afresh: what was handed on so far was header block, but for `bytes`, the
+    /// first of the body. (The facts of the header block are gathered over its final form.)
+    package mutating func bodyBegins(with bytes: UnsafeRawBufferPointer) {
+        facts = FactsGatherer()
+        facts.gather(bytes)
+    }
+
+    // MARK: Pieces without bare newlines
+
+    /// Every LF in the piece stands behind a CR and every CR before an LF (or is the last byte), so
+    /// it is enough to go from CR to CR.
+    private mutating func receiveClean(
+        _ piece: UnsafeRawBufferPointer,
+        into output: inout BytesBuilder
+    ) -> Int {
+        var i = 0
+        switch position {
+        case .dotCR:
+            isFinished = true
+            return 1
+        case .textCR:
+            endLine()
+            position = .lineStart
+            i = 1
+        case .dot:
+            if piece[0] == carriageReturn { return endOrWait(piece, at: 0) }
+            position = .text
+        case .lineStart, .text:
+            break
+        }
+        var runStart = 0
+        while i < piece.count {
+            if position == .lineStart, piece[i] == dot {
+                // RFC 5321 §4.5.2: the first dot of a line goes; alone on its line it is the end.
+                handOn(piece, runStart..<i, to: &output)
+                i += 1
+                runStart = i
+                if i == piece.count {
+                    position = .dot
+                    return i
+                }
+                if piece[i] == carriageReturn { return endOrWait(piece, at: i) }
+            }
+            position = .text
+            guard let cr = firstIndex(of: carriageReturn, in: piece, from: i) else {
+                facts.addText(piece, i..<piece.count)
+                break
+            }
+            facts.addText(piece, i..<cr)
+            if cr + 1 == piece.count {
+                position = .textCR
+                break
+            }
+            endLine()
+            position = .lineStart
+            i = cr + 2
+        }
+        handOn(piece, runStart..<piece.count, to: &output)
+        noteLineLength()
+        return piece.count
+    }
+
+    /// A CR stands at `i`, behind the dot that begins its line.
+    private mutating func endOrWait(_ piece: UnsafeRawBufferPointer, at i: Int) -> Int {
+        if i + 1 == piece.count {
+            position = .dotCR
+            return i + 1
+        }
+        isFinished = true
+        return i + 2
+    }
+
+    // MARK: Pieces with bare newlines
+
+    /// Byte by byte; the same machine as above, and it also mends or remembers bare newlines.
+    private mutating func receiveDirty(
+        _ piece: UnsafeRawBufferPointer,
+        into output: inout BytesBuilder
+    ) -> Int {
+        var runStart = 0
+        var i = 0
+        while i < piece.count {
+            let byte = piece[i]
+            switch position {
+            case .lineStart where byte == dot:
+                handOn(piece, runStart..<i, to: &output)
+                runStart = i + 1
+                position = .dot
+            case .dot where byte == carriageReturn:
+                // Not handed on: it may be the end's. If it is not, `mend` writes it.
+                runStart = i + 1
+                position = .dotCR
+            case .dotCR where byte == lineFeed:
+                isFinished = true
+                return i + 1
+            case .dotCR:
+                noteBareNewline()
+                mend("\r\n", to: &output)
+                position = .text
+                continue
+            case .textCR where byte == lineFeed:
+                endLine()
+                position = .lineStart
+            case .textCR:
+                noteBareNewline()
+                handOn(piece, runStart..<i, to: &output)
+                runStart = i
+                mend("\n", to: &output)
+                position = .text
+                continue
+            case .lineStart, .dot, .text:
+                position = .text
+                if byte == carriageReturn {
+                    position = .textCR
+                } else if byte == lineFeed {
+                    noteBareNewline()
+                    handOn(piece, runStart..<i, to: &output)
+                    runStart = i + 1
+                    mend("\r\n", to: &output)
+                } else {
+                    facts.addText(piece, i..<i + 1)
+                }
+            }
+            i += 1
+        }
+        handOn(piece, runStart..<piece.count, to: &output)
+        noteLineLength()
+        return piece.count
+    }
+
+    private mutating func noteBareNewline() {
+        bareNewlines += 1
+        if newlines == .strict, firstBareLine == nil { firstBareLine = facts.lines + 1 }
+    }
+
+    /// Ends the line in place of a bare newline.
+    private mutating func mend(_ lineEnd: StaticString, to output: inout BytesBuilder) {
+        let bytes = UnsafeRawBufferPointer(
+            start: lineEnd.utf8Start,
+            count: lineEnd.utf8CodeUnitCount
+        )
+        handOn(bytes, 0..<bytes.count, to: &output)
+        endLine()
+    }
+
+    // MARK: Both
+
+    @inline(__always)
+    private mutating func endLine() {
+        noteLineLength()
+        facts.endLine()
+    }
+
+    @inline(__always)
+    private mutating func noteLineLength() {
+        if facts.lineBytes > lineLimitBytes, firstLongLine == nil {
+            firstLongLine = facts.lines + 1
+        }
+    }
+
+    @inline(__always)
+    private mutating func handOn(
+        _ piece: UnsafeRawBufferPointer,
+        _ run: Range<Int>,
+        to output: inout BytesBuilder
+    ) {
+        if run.isEmpty { return }
+        messageBytes += run.count
+        if problem == nil { output.append(UnsafeRawBufferPointer(rebasing: piece[run])) }
+    }
+}
+
+extension BodyReceiver.Problem {
+    /// Name of the rule, for the log.
+    package var rule: ServerRule {
+        switch self {
+        case .bareNewline: .bareNewline
+        case .lineTooLong: .lineTooLong
+        case .tooLarge: .messageSize
+        }
+    }
+
+    /// The answer to the final dot.
+    package var reply: Reply {
+        switch self {
+        case .bareNewline(let line):
+            Reply(
+                550,
+                EnhancedStatus(5, 6, 0),
+                "line \(line) of the message has a bare CR or LF; lines must end in CRLF"
+            )
+        case .lineTooLong(let line):
+            Reply(
+                550,
+                EnhancedStatus(5, 6, 0),
+                "line \(line) of the message is longer than \(Limits.textLineBytes) bytes"
+            )
+        case .tooLarge(let limit):
+            // RFC 1870 §6.3
+            Reply(552, EnhancedStatus(5, 3, 4), "message is larger than \(limit) bytes")
+        }
+    }
+}

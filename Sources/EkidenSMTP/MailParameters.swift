@@ -1,0 +1,77 @@
+// The parameters of MAIL: SIZE (RFC 1870 §3, §6) and BODY (RFC 6152 §2), checked and refused here.
+// Called by `ServerSession`; a parameter we did not offer is 555 (RFC 5321 §4.1.1.11).
+
+import EkidenMail
+
+/// Why the parameters of MAIL are refused.
+struct ParameterProblem: Error {
+    let reply: Reply
+    let rule: ServerRule
+
+    init(_ code: UInt16, _ detail: EnhancedStatus, _ text: String, _ rule: ServerRule) {
+        reply = Reply(code, detail, text)
+        self.rule = rule
+    }
+
+    static func malformed(_ text: String) -> ParameterProblem {
+        ParameterProblem(501, EnhancedStatus(5, 5, 4), text, .syntax)
+    }
+
+    static func unknown(_ text: String) -> ParameterProblem {
+        ParameterProblem(555, EnhancedStatus(5, 5, 4), text, .unknownParameter)
+    }
+}
+
+extension MailParameters {
+    /// - Parameters:
+    ///   - isExtended: EHLO was said; after HELO there are no parameters (RFC 5321 §2.2.1).
+    ///   - messageBytes: largest message we take.
+    init(
+        sender: ReversePath,
+        _ given: [ESMTPParameter],
+        isExtended: Bool,
+        messageBytes: Int?
+    ) throws(ParameterProblem) {
+        if !given.isEmpty, !isExtended { throw .unknown("parameters need EHLO") }
+        var body: BodyDeclaration?
+        var declared: Int?
+        for parameter in given {
+            switch parameter.keyword {
+            case "SIZE":
+                guard declared == nil, let bytes = Self.size(parameter.value) else {
+                    throw .malformed("SIZE is malformed or given twice")
+                }
+                declared = bytes
+            case "BODY":
+                guard body == nil, let value = Self.body(parameter.value) else {
+                    throw .malformed("BODY must be 7BIT or 8BITMIME, once")
+                }
+                body = value
+            default:
+                throw .unknown("MAIL parameter not recognized")
+            }
+        }
+        if let declared, let messageBytes, declared > messageBytes {
+            // RFC 1870 §6.1
+            let text = "message is larger than \(messageBytes) bytes"
+            throw ParameterProblem(552, EnhancedStatus(5, 3, 4), text, .messageSize)
+        }
+        self.init(sender: sender, body: body ?? .sevenBit, declaredBytes: declared)
+    }
+
+    /// RFC 1870 §3: 1 to 20 digits. More than an `Int` holds is the largest `Int`.
+    private static func size(_ value: String?) -> Int? {
+        guard let value, (1...20).contains(value.utf8.count),
+            value.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 })
+        else { return nil }
+        return Int(value) ?? .max
+    }
+
+    private static func body(_ value: String?) -> BodyDeclaration? {
+        switch value?.asciiLowercased {
+        case "7bit": .sevenBit
+        case "8bitmime": .eightBitMIME
+        default: nil
+        }
+    }
+}

@@ -1,0 +1,64 @@
+// Answers, for a whole buffer at once, the two questions that everything about message bytes hangs
+// on: does each CR stand before an LF and each LF behind a CR, and is there a byte above 127?
+// Called by the body receiver on the way in and by the dot stuffer on the way out.
+// RFC 5321 §2.3.8: CR and LF appear only together.
+
+import Glibc
+
+let carriageReturn: UInt8 = 0x0d
+let lineFeed: UInt8 = 0x0a
+let dot: UInt8 = 0x2e
+
+struct NewlineScan {
+    /// A CR not followed by LF, or an LF not preceded by CR. A CR that is the last byte is not
+    /// judged here: what follows it is not known yet.
+    let hasBareNewline: Bool
+    let hasEightBit: Bool
+
+    /// - Parameter afterCR: the byte before the first one was a CR that still lacks its LF.
+    init(_ bytes: UnsafeRawBufferPointer, afterCR: Bool) {
+        guard let base = bytes.baseAddress, bytes.count > 0 else {
+            hasBareNewline = false
+            hasEightBit = false
+            return
+        }
+        // Each position is a pair: "this byte is CR" must equal "the next byte is LF".
+        var bare = SIMDMask<SIMD32<UInt8>.MaskStorage>(repeating: false)
+        var union = SIMD32<UInt8>.zero
+        let cr = SIMD32<UInt8>(repeating: carriageReturn)
+        let lf = SIMD32<UInt8>(repeating: lineFeed)
+        var i = 0
+        while i &+ 33 <= bytes.count {
+            let here = (base + i).loadUnaligned(as: SIMD32<UInt8>.self)
+            let next = (base + i + 1).loadUnaligned(as: SIMD32<UInt8>.self)
+            bare = bare .| ((here .== cr) .^ (next .== lf))
+            union |= here
+            i &+= 32
+        }
+        var isBare = any(bare)
+        var tail: UInt8 = 0
+        while i < bytes.count &- 1 {
+            if (bytes[i] == carriageReturn) != (bytes[i + 1] == lineFeed) { isBare = true }
+            tail |= bytes[i]
+            i &+= 1
+        }
+        tail |= bytes[bytes.count - 1]
+        hasBareNewline = isBare || (bytes[0] == lineFeed) != afterCR
+        hasEightBit = tail & 0x80 != 0 || any(union .>= SIMD32(repeating: 0x80))
+    }
+}
+
+/// Position of the first `byte` in `bytes[start...]`, or nil.
+@inline(__always)
+func firstIndex(of byte: UInt8, in bytes: UnsafeRawBufferPointer, from start: Int) -> Int? {
+    guard start < bytes.count, let base = bytes.baseAddress,
+        let found = memchr(base + start, Int32(byte), bytes.count - start)
+    else { return nil }
+    return UnsafeRawPointer(found) - base
+}
+
+/// True when every CR is followed by an LF and every LF preceded by a CR: nothing in these bytes
+/// can be taken for a line end that is not one (RFC 5321 §2.3.8).
+package func isCleanCRLF(_ bytes: UnsafeRawBufferPointer) -> Bool {
+    !NewlineScan(bytes, afterCR: false).hasBareNewline && bytes.last != carriageReturn
+}

@@ -1,0 +1,112 @@
+// What the server side says, in one place: settings that shape it, names of the rules that refuse,
+// and the replies (RFC 5321 §4.2; enhanced status codes RFC 3463 by way of RFC 2034, on all but
+// greeting, EHLO and HELO, and 354). The driver sends the 421s that no command asked for.
+
+import EkidenMail
+
+/// What a listener tells the session about itself.
+package struct ServerSettings: Sendable, Equatable {
+    /// Our name in greeting and replies.
+    package var hostName: String
+    /// Largest message; nil for no limit. Offered as SIZE (RFC 1870 §3).
+    package var messageBytes: Int?
+    /// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
+    package var recipients: Int
+    /// Refusals after which the session ends; a message accepted starts the count anew.
+    package var errors: Int
+    /// Commands, accepted RCPTs aside, after which the session ends unless a message was accepted
+    /// in between.
+    package var commands: Int
+
+    package init(
+        hostName: String,
+        messageBytes: Int? = nil,
+        recipients: Int = 1000,
+        errors: Int = 20,
+        commands: Int = 200
+    ) {
+        self.hostName = hostName
+        self.messageBytes = messageBytes
+        self.recipients = recipients
+        self.errors = errors
+        self.commands = commands
+    }
+}
+
+/// A rule of the protocol by which something was refused; its word stands in the log.
+package enum ServerRule: String, Sendable, CaseIterable {
+    case syntax
+    case bareNewline = "bare-newline"
+    case lineTooLong = "line-too-long"
+    case unknownCommand = "unknown-command"
+    case notOffered = "command-not-offered"
+    case otherProtocol = "other-protocol"
+    case commandOrder = "command-order"
+    case unknownParameter = "unknown-parameter"
+    case messageSize = "message-size"
+    case recipientLimit = "recipient-limit"
+    case noRecipients = "no-valid-recipients"
+    case pipelining
+    case tooManyErrors = "too-many-errors"
+    case tooManyCommands = "too-many-commands"
+}
+
+extension Reply {
+    /// RFC 5321 §4.3.1.
+    package static func greeting(_ settings: ServerSettings) -> Reply {
+        Reply(220, nil, settings.hostName + " ESMTP Ekiden")
+    }
+
+    /// RFC 5321 §4.1.1.1 with the extensions we offer.
+    static func hello(_ settings: ServerSettings) -> Reply {
+        let size = settings.messageBytes.map { "SIZE \($0)" } ?? "SIZE"
+        return Reply(
+            250,
+            nil,
+            lines: [settings.hostName, "PIPELINING", size, "8BITMIME", "ENHANCEDSTATUSCODES"]
+        )
+    }
+
+    /// The service stops: RFC 5321 §3.8, 421 may answer anything.
+    package static func shutdown(_ settings: ServerSettings) -> Reply {
+        Reply(421, EnhancedStatus(4, 3, 2), settings.hostName + " is stopping; try again soon")
+    }
+
+    /// The client said nothing for too long (RFC 5321 §4.5.3.2).
+    package static func timeout(_ settings: ServerSettings) -> Reply {
+        Reply(421, EnhancedStatus(4, 4, 2), settings.hostName + " waited too long; closing")
+    }
+
+    /// No connection more can be served now.
+    package static func tooBusy(_ settings: ServerSettings) -> Reply {
+        Reply(421, EnhancedStatus(4, 3, 2), settings.hostName + " has too many connections")
+    }
+
+    /// RFC 5321 §4.2.1: our own fault, the client should try again.
+    package static func localError(_ text: String = "local error; try again later") -> Reply {
+        Reply(451, EnhancedStatus(4, 3, 0), text)
+    }
+
+    /// `250 2.0.0 <id>`: the message is durable and ours (RFC 5321 §6.1).
+    package static func queued(as id: QueueID) -> Reply {
+        Reply(250, EnhancedStatus(2, 0, 0), id.text)
+    }
+
+    static let resetDone = Reply(250, EnhancedStatus(2, 0, 0), "reset")
+    static let noopDone = Reply(250, EnhancedStatus(2, 0, 0), "nothing done")
+    static let senderOK = Reply(250, EnhancedStatus(2, 1, 0), "sender ok")
+    static let recipientOK = Reply(250, EnhancedStatus(2, 1, 5), "recipient ok")
+    static let startData = Reply(354, nil, "send the message; end with CRLF.CRLF")
+    // RFC 5321 §3.5.3, §7.3
+    static let cannotVerify = Reply(
+        252,
+        EnhancedStatus(2, 5, 0),
+        "not verified here; send the message and see"
+    )
+    static let noExpansion = Reply(502, EnhancedStatus(5, 5, 1), "EXPN is not offered")
+    static let help = Reply(
+        214,
+        EnhancedStatus(2, 0, 0),
+        "commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT (RFC 5321)"
+    )
+}

@@ -1,0 +1,380 @@
+// The server's side of one SMTP session as a value (RFC 5321 §3, §4): a command line goes in, an
+// effect comes out. The driver reads lines with `CommandLineReader`, carries out the effects, asks
+// its policy where the session says so and reports the answer; between `startData` and
+// `messageAccepted` or `messageRefused` it feeds a `BodyReceiver` instead.
+// Order and argument rules are the table's (Verbs.swift), syntax is the grammar's.
+
+import EkidenMail
+
+/// What the driver does next.
+package enum ServerEffect: Sendable, Equatable {
+    case reply(Reply)
+    /// A refusal by the named rule: send the reply, log the refusal, go on.
+    case reject(Reply, rule: String)
+    /// Send the reply and close. `rule` is nil where the client asked for it (QUIT).
+    case close(Reply, rule: String?)
+    /// Ask policy; then `senderAccepted` or `senderRefused`.
+    case askSender(MailParameters)
+    /// Ask policy; then `recipientAccepted` or `recipientRefused`.
+    case askRecipient(RecipientPath)
+    /// Send the reply (354), receive the message; then `messageAccepted` or `messageRefused`.
+    case startData(Reply)
+}
+
+/// What MAIL said.
+package struct MailParameters: Sendable, Equatable {
+    package let sender: ReversePath
+    package let body: BodyDeclaration
+    /// RFC 1870 §5: the client's estimate, in bytes; nil when it made none.
+    package let declaredBytes: Int?
+}
+
+/// An open mail transaction (RFC 5321 §3.3).
+package struct ServerTransaction: Sendable, Equatable {
+    package let mail: MailParameters
+    /// In the order they were accepted, each once.
+    package fileprivate(set) var recipients: [Address] = []
+    /// The same, for finding repeated ones; never iterated.
+    fileprivate var known: Set<Address> = []
+
+    fileprivate init(_ mail: MailParameters) { self.mail = mail }
+}
+
+package struct ServerSession: Sendable {
+    package enum Phase: Sendable, Equatable {
+        /// Before EHLO or HELO → `ready`.
+        case connected
+        /// → `askingSender`
+        case ready
+        /// → `transaction` or `ready`
+        case askingSender(MailParameters)
+        /// → `askingRecipient`, `data`, or `ready` by RSET, EHLO, HELO
+        case transaction(ServerTransaction)
+        /// → `transaction`
+        case askingRecipient(ServerTransaction)
+        /// → `ready`
+        case data(ServerTransaction)
+        /// A last reply was given.
+        case closed
+    }
+
+    package let settings: ServerSettings
+    package private(set) var phase = Phase.connected
+    /// The argument of the last EHLO or HELO; empty before it.
+    package private(set) var helo = ""
+    package private(set) var inboundProtocol = InboundProtocol.smtp
+    private var errors = 0
+    private var commands = 0
+
+    package init(_ settings: ServerSettings) { self.settings = settings }
+
+    package var greeting: Reply { .greeting(settings) }
+
+    /// The open transaction: what the envelope is made of.
+    package var transaction: ServerTransaction? {
+        switch phase {
+        case .transaction(let open), .askingRecipient(let open), .data(let open): open
+        case .connected, .ready, .askingSender, .closed: nil
+        }
+    }
+
+    // MARK: Commands
+
+    /// One command line without its CRLF.
+    /// - Parameter hasMoreInput: bytes behind the line are there already. A DATA that is refused
+    ///   while a message follows it ends the session: the message must not be read as commands
+    ///   (RFC 2920 §3.1: DATA is the last of its group).
+    package mutating func command(
+        _ line: UnsafeRawBufferPointer,
+        hasMoreInput: Bool = false
+    ) -> ServerEffect {
+        if let refusal = countCommand() { return refusal }
+        // RFC 5321 §4.1.1: white space before the CRLF is tolerated.
+        var end = line.count
+        while end > 0, line[end - 1] == 0x20 || line[end - 1] == 0x09 { end -= 1 }
+        let line = UnsafeRawBufferPointer(rebasing: line[..<end])
+        let wordEnd = line.firstIndex { $0 == 0x20 || $0 == 0x09 } ?? end
+        switch Verb.look(up: UnsafeRawBufferPointer(rebasing: line[..<wordEnd])) {
+        case .verb(let verb):
+            let effect = run(verb, GrammarScanner(argument(of: line, from: wordEnd)))
+            if verb.name == .data, hasMoreInput, case .reject(let reply, _) = effect {
+                return close(reply, .pipelining)
+            }
+            return effect
+        case .notOffered:
+            return reject(502, 5, 5, 1, "command not offered", .notOffered)
+        case .otherProtocol:
+            let reply = Reply(421, EnhancedStatus(4, 7, 0), "this is a mail server; closing")
+            return close(reply, .otherProtocol)
+        case .unknown:
+            return reject(500, 5, 5, 2, "command not recognized", .unknownCommand)
+        }
+    }
+
+    /// A line the reader refused.
+    package mutating func refused(_ refusal: CommandLineReader.Refusal) -> ServerEffect {
+        if let refusal = countCommand() { return refusal }
+        switch refusal {
+        case .bareNewline:
+            let text = "bare CR or LF in a command; lines must end in CRLF"
+            return reject(500, 5, 5, 2, text, .bareNewline)
+        case .tooLong:
+            // RFC 5321 §4.5.3.1.10
+            return reject(500, 5, 5, 6, "line too long", .lineTooLong)
+        case .endless:
+            let reply = Reply(421, EnhancedStatus(4, 7, 0), "line without end; closing")
+            return close(reply, .lineTooLong)
+        case .controlCharacter:
+            return reject(500, 5, 5, 2, "control character in a command", .syntax)
+        }
+    }
+
+    private func argument(
+        of line: UnsafeRawBufferPointer,
+        from start: Int
+    ) -> UnsafeRawBufferPointer {
+        var start = start
+        while start < line.count, line[start] == 0x20 { start += 1 }
+        return UnsafeRawBufferPointer(rebasing: line[start...])
+    }
+
+    private mutating func run(_ verb: Verb, _ argument: GrammarScanner) -> ServerEffect {
+        guard verb.allowedIn.contains(orderPhase) else { return refuseOrder(of: verb) }
+        switch verb.argument {
+        case .none where !argument.isAtEnd:
+            return reject(501, 5, 5, 4, "\(verb.word) takes no argument", .syntax)
+        case .required where argument.isAtEnd:
+            return reject(501, 5, 5, 4, "\(verb.word) needs an argument", .syntax)
+        case .none, .optional, .required:
+            break
+        }
+        switch verb.name {
+        case .ehlo: return hello(argument.rest, .esmtp)
+        case .helo: return hello(argument.rest, .smtp)
+        case .mail: return mail(argument)
+        case .rcpt: return recipient(argument)
+        case .data: return data()
+        case .rset:
+            if case .transaction = phase { phase = .ready }
+            return .reply(.resetDone)
+        case .noop: return .reply(.noopDone)
+        case .vrfy: return .reply(.cannotVerify)
+        case .expn: return reject(.noExpansion, .notOffered)
+        case .help: return .reply(.help)
+        case .quit:
+            phase = .closed
+            let text = settings.hostName + " closing connection"
+            return .close(Reply(221, EnhancedStatus(2, 0, 0), text), rule: nil)
+        }
+    }
+
+    private var orderPhase: Verb.Phases {
+        switch phase {
+        case .connected: .connected
+        case .ready: .ready
+        case .transaction: .transaction
+        case .askingSender, .askingRecipient, .data, .closed:
+            preconditionFailure("a command came while the session waited for its driver")
+        }
+    }
+
+    /// RFC 5321 §4.1.4.
+    private mutating func refuseOrder(of verb: Verb) -> ServerEffect {
+        let text =
+            switch (orderPhase, verb.name) {
+            case (.connected, _): "say EHLO or HELO first"
+            case (_, .mail): "a transaction is open already; end it or say RSET"
+            case (_, .data): "say MAIL and RCPT first"
+            default: "say MAIL first"
+            }
+        return reject(503, 5, 5, 1, text, .commandOrder)
+    }
+
+    // MARK: EHLO, MAIL, RCPT, DATA
+
+    private mutating func hello(
+        _ name: UnsafeRawBufferPointer,
+        _ inbound: InboundProtocol
+    ) -> ServerEffect {
+        guard Grammar.isHelloArgument(name) else {
+            return reject(501, 5, 5, 4, "give your host name or address literal", .syntax)
+        }
+        helo = String(decoding: name, as: UTF8.self)
+        inboundProtocol = inbound
+        // RFC 5321 §4.1.4: also ends an open transaction, as RSET does.
+        phase = .ready
+        return .reply(
+            inbound == .esmtp ? .hello(settings) : Reply(250, nil, settings.hostName)
+        )
+    }
+
+    private mutating func mail(_ argument: GrammarScanner) -> ServerEffect {
+        var argument = argument
+        guard argument.takeWord("FROM:") else {
+            return reject(501, 5, 5, 4, "write MAIL FROM:<address>", .syntax)
+        }
+        argument.skipSpaces()
+        let sender: ReversePath
+        do {
+            sender = try argument.reversePath()
+        } catch {
+            return refusePath(error, subject: 1, detail: 7)
+        }
+        guard let given = argument.parameters() else {
+            return reject(501, 5, 5, 4, "parameters are malformed", .syntax)
+        }
+        do {
+            let parameters = try MailParameters(
+                sender: sender,
+                given,
+                isExtended: inboundProtocol == .esmtp,
+                messageBytes: settings.messageBytes
+            )
+            phase = .askingSender(parameters)
+            return .askSender(parameters)
+        } catch {
+            return reject(error.reply, error.rule)
+        }
+    }
+
+    private mutating func recipient(_ argument: GrammarScanner) -> ServerEffect {
+        guard case .transaction(let open) = phase else { return refuseOrder(of: Verb.table[3]) }
+        var argument = argument
+        guard argument.takeWord("TO:") else {
+            return reject(501, 5, 5, 4, "write RCPT TO:<address>", .syntax)
+        }
+        argument.skipSpaces()
+        let path: RecipientPath
+        do {
+            path = try argument.forwardPath()
+        } catch {
+            return refusePath(error, subject: 1, detail: 3)
+        }
+        guard let given = argument.parameters() else {
+            return reject(501, 5, 5, 4, "parameters are malformed", .syntax)
+        }
+        // RFC 5321 §4.1.1.11; no extension that we offer has parameters for RCPT.
+        if !given.isEmpty {
+            return reject(555, 5, 5, 4, "RCPT parameter not recognized", .unknownParameter)
+        }
+        // RFC 5321 §4.5.3.1.10
+        if open.recipients.count >= settings.recipients {
+            return reject(452, 4, 5, 3, "too many recipients; send the rest anew", .recipientLimit)
+        }
+        phase = .askingRecipient(open)
+        return .askRecipient(path)
+    }
+
+    private mutating func data() -> ServerEffect {
+        guard case .transaction(let open) = phase, !open.recipients.isEmpty else {
+            // RFC 5321 §3.3: 503 or 554.
+            return reject(554, 5, 5, 1, "no valid recipients", .noRecipients)
+        }
+        phase = .data(open)
+        return .startData(.startData)
+    }
+
+    // MARK: The driver's answers
+
+    package mutating func senderAccepted() -> ServerEffect {
+        guard case .askingSender(let mail) = phase else { preconditionFailure("no sender asked") }
+        phase = .transaction(ServerTransaction(mail))
+        return .reply(.senderOK)
+    }
+
+    package mutating func senderRefused(_ reply: Reply, rule: String) -> ServerEffect {
+        guard case .askingSender = phase else { preconditionFailure("no sender asked") }
+        phase = .ready
+        return reject(reply, rule)
+    }
+
+    /// - Parameter address: where the mail for it goes: what RCPT said, or the address that
+    ///   stands for the bare `<Postmaster>`.
+    package mutating func recipientAccepted(_ address: Address) -> ServerEffect {
+        guard case .askingRecipient(var open) = phase else {
+            preconditionFailure("no recipient asked")
+        }
+        // So that the arrays below have one owner and grow in place.
+        phase = .ready
+        commands -= 1
+        if open.known.insert(address).inserted { open.recipients.append(address) }
+        phase = .transaction(open)
+        return .reply(.recipientOK)
+    }
+
+    package mutating func recipientRefused(_ reply: Reply, rule: String) -> ServerEffect {
+        guard case .askingRecipient(let open) = phase else {
+            preconditionFailure("no recipient asked")
+        }
+        phase = .transaction(open)
+        return reject(reply, rule)
+    }
+
+    /// The message is durable and ours; `reply` says so.
+    package mutating func messageAccepted(_ reply: Reply) -> ServerEffect {
+        guard case .data = phase else { preconditionFailure("no message was being received") }
+        phase = .ready
+        errors = 0
+        commands = 0
+        return .reply(reply)
+    }
+
+    package mutating func messageRefused(_ reply: Reply, rule: String) -> ServerEffect {
+        guard case .data = phase else { preconditionFailure("no message was being received") }
+        phase = .ready
+        return reject(reply, rule)
+    }
+
+    // MARK: Refusals
+
+    private mutating func countCommand() -> ServerEffect? {
+        commands += 1
+        if commands <= settings.commands { return nil }
+        let text = "too many commands without a message; closing"
+        return close(Reply(421, EnhancedStatus(4, 7, 0), text), .tooManyCommands)
+    }
+
+    private mutating func refusePath(
+        _ problem: PathProblem,
+        subject: UInt16,
+        detail: UInt16
+    ) -> ServerEffect {
+        // RFC 6531 §3.5
+        if problem == .nonASCII { return reject(553, 5, 6, 7, problem.rawValue, .syntax) }
+        return reject(501, 5, subject, detail, problem.rawValue, .syntax)
+    }
+
+    private mutating func reject(
+        _ code: UInt16,
+        _ category: UInt8,
+        _ subject: UInt16,
+        _ detail: UInt16,
+        _ text: String,
+        _ rule: ServerRule
+    ) -> ServerEffect {
+        reject(Reply(code, EnhancedStatus(category, subject, detail), text), rule.rawValue)
+    }
+
+    private mutating func reject(_ reply: Reply, _ rule: ServerRule) -> ServerEffect {
+        reject(reply, rule.rawValue)
+    }
+
+    /// Counts the refusal. The last one the session allows is answered with 421 in its place
+    /// (RFC 5321 §3.8), named by its own rule when policy already closes.
+    private mutating func reject(_ reply: Reply, _ rule: String) -> ServerEffect {
+        errors += 1
+        if reply.code == 421 {
+            phase = .closed
+            return .close(reply, rule: rule)
+        }
+        if errors < settings.errors { return .reject(reply, rule: rule) }
+        let last = "\(reply.code) \(reply.lines[0])"
+        let text = "too many errors, closing; the last: \(last)"
+        return close(Reply(421, EnhancedStatus(4, 7, 0), text), .tooManyErrors)
+    }
+
+    private mutating func close(_ reply: Reply, _ rule: ServerRule) -> ServerEffect {
+        phase = .closed
+        return .close(reply, rule: rule.rawValue)
+    }
+}

@@ -1,0 +1,102 @@
+// The command table: which verb may come when, with what argument, and what must follow it. The
+// law of the protocol as data; `ServerSession` consults it before it looks at any argument.
+// RFC 5321 §4.1.1 and §4.1.4 (order), RFC 2920 §3.1 (groups).
+
+import EkidenMail
+
+struct Verb: Sendable {
+    enum Name: Sendable {
+        case ehlo, helo, mail, rcpt, data, rset, noop, vrfy, expn, help, quit
+    }
+
+    /// Parts of a session, as the order of commands sees them.
+    struct Phases: OptionSet, Sendable {
+        let rawValue: UInt8
+        /// No EHLO or HELO yet.
+        static let connected = Phases(rawValue: 1)
+        /// EHLO or HELO was said, no transaction is open.
+        static let ready = Phases(rawValue: 2)
+        /// MAIL was accepted.
+        static let transaction = Phases(rawValue: 4)
+        static let any: Phases = [.connected, .ready, .transaction]
+    }
+
+    enum ArgumentRule: Sendable {
+        case none
+        case optional
+        case required
+    }
+
+    let name: Name
+    let word: StaticString
+    let allowedIn: Phases
+    let argument: ArgumentRule
+    /// RFC 2920 §3.1: must be the last command of a pipelined group.
+    let endsGroup: Bool
+
+    static let table: [Verb] = [
+        row(.ehlo, "EHLO", .any, .required, endsGroup: true),
+        row(.helo, "HELO", .any, .required, endsGroup: true),
+        row(.mail, "MAIL", .ready, .required),
+        row(.rcpt, "RCPT", .transaction, .required),
+        row(.data, "DATA", .transaction, .none, endsGroup: true),
+        row(.rset, "RSET", .any, .none),
+        row(.noop, "NOOP", .any, .optional, endsGroup: true),
+        row(.vrfy, "VRFY", .any, .required, endsGroup: true),
+        row(.expn, "EXPN", .any, .required, endsGroup: true),
+        row(.help, "HELP", .any, .optional),
+        row(.quit, "QUIT", .any, .none, endsGroup: true),
+    ]
+
+    /// Commands that exist and are not offered here: 502 (RFC 5321 §4.2.4).
+    static let knownElsewhere: [StaticString] = [
+        "STARTTLS", "AUTH", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL",
+        "XCLIENT", "XFORWARD", "LHLO",
+    ]
+
+    /// Words of other protocols. Who says them is no mail client: a browser made to talk to us, or
+    /// a scanner; whatever follows must not be read as commands.
+    static let otherProtocols: [StaticString] = [
+        "GET", "POST", "PUT", "HEAD", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI",
+        "HOST:", "USER-AGENT:", "CONTENT-TYPE:", "CONTENT-LENGTH:",
+    ]
+
+    private static func row(
+        _ name: Name,
+        _ word: StaticString,
+        _ allowedIn: Phases,
+        _ argument: ArgumentRule,
+        endsGroup: Bool = false
+    ) -> Verb {
+        Verb(
+            name: name,
+            word: word,
+            allowedIn: allowedIn,
+            argument: argument,
+            endsGroup: endsGroup
+        )
+    }
+
+    /// What the first word of a line turns out to be.
+    enum Lookup {
+        case verb(Verb)
+        case notOffered
+        case otherProtocol
+        case unknown
+    }
+
+    static func look(up word: UnsafeRawBufferPointer) -> Lookup {
+        for verb in table where isSame(verb.word, word) { return .verb(verb) }
+        if knownElsewhere.contains(where: { isSame($0, word) }) { return .notOffered }
+        if otherProtocols.contains(where: { isSame($0, word) }) { return .otherProtocol }
+        return .unknown
+    }
+
+    private static func isSame(_ known: StaticString, _ word: UnsafeRawBufferPointer) -> Bool {
+        guard known.utf8CodeUnitCount == word.count else { return false }
+        for i in 0..<word.count where GrammarScanner.upper(word[i]) != known.utf8Start[i] {
+            return false
+        }
+        return true
+    }
+}
