@@ -1,0 +1,363 @@
+// One mail transaction from the client's side (RFC 5321 §3.3) as a value with two cursors: what is
+// sent next, and whose reply is awaited next. With PIPELINING the first runs ahead to DATA in one
+// write (RFC 2920 §3.1), without it they go in step. The driver asks `next`, does it, and reports
+// each reply; at the end there is one result for each recipient, and a word on the connection.
+// It captures what went wrong once, with the peer's words; what to do about it is Outcome's.
+
+import EkidenMail
+
+package struct ClientTransaction: Sendable {
+    package enum Action: Sendable, Equatable {
+        /// Bytes were appended to the buffer: queue them and ask again.
+        case send
+        /// Read the next reply, within that step's patience; then `received`.
+        case awaitReply(DeliveryStep)
+        /// Send header block and body through a `DotStuffer`; call `finalDotSent` just before the
+        /// final dot goes out, then ask again.
+        case sendMessage
+        /// See `results` and `aftermath`.
+        case finished
+    }
+
+    /// What can be done with the connection when the transaction is over.
+    package enum Aftermath: Sendable, Equatable {
+        /// Another transaction may begin at once.
+        case reusable
+        /// After an RSET.
+        case needsReset
+        case mustClose
+    }
+
+    private enum Cursor: Equatable {
+        case mail
+        case recipient(Int)
+        case data
+        /// Header block and body.
+        case message
+        case endOfData
+        case done
+    }
+
+    private let sender: ReversePath
+    private let recipients: [Address]
+    private let byteCount: Int
+    private let extensions: Extensions
+    private let hasEightBit: Bool
+    private let host: PeerHost
+    private var sending = Cursor.mail
+    private var awaiting = Cursor.mail
+    private var outcomes: [RecipientResult?]
+    /// Recipients the peer took and whose fate is open.
+    private var accepted = 0
+    /// The peer has a transaction open, as far as its replies tell.
+    private var isOpenAtPeer = false
+    package private(set) var aftermath = Aftermath.reusable
+
+    /// - Parameters:
+    ///   - recipients: at least one; results come in the same order.
+    ///   - byteCount: header block and body, as SIZE counts (RFC 1870 §5).
+    ///   - extensions: what the peer offers.
+    package init(
+        sender: ReversePath,
+        recipients: [Address],
+        byteCount: Int,
+        facts: MessageFacts,
+        extensions: Extensions,
+        host: PeerHost
+    ) {
+        self.sender = sender
+        self.recipients = recipients
+        self.byteCount = byteCount
+        self.extensions = extensions
+        self.host = host
+        hasEightBit = facts.hasEightBit
+        outcomes = Array(repeating: nil, count: recipients.count)
+        refuseHere()
+        if recipients.isEmpty { finish(.reusable) }
+    }
+
+    /// The results, in the order of the recipients; complete once `next` says `finished`.
+    package var results: [RecipientResult] { outcomes.compactMap { $0 } }
+
+    package var isFinished: Bool { awaiting == .done }
+
+    /// The step that a failure now would belong to.
+    package var step: DeliveryStep {
+        switch awaiting {
+        case .mail: .mail
+        case .recipient: .recipient
+        case .data, .message: .data
+        case .endOfData, .done: .endOfData
+        }
+    }
+
+    // MARK: Sending
+
+    package mutating func next(into output: inout BytesBuilder) -> Action {
+        if awaiting == .done { return .finished }
+        if awaiting == .message {
+            if accepted > 0 { return .sendMessage }
+            // RFC 2920 §3.1: no recipient is left but the peer said 354: an empty message.
+            output.append(".\r\n")
+            sending = .done
+            awaiting = .endOfData
+            return .send
+        }
+        if extensions.pipelining, sending == .mail {
+            // RFC 2920 §3.1: DATA is the last command of the group.
+            while sending != .message { writeCommand(into: &output) }
+            return .send
+        }
+        if sending == awaiting {
+            writeCommand(into: &output)
+            return .send
+        }
+        return .awaitReply(step)
+    }
+
+    /// The final dot is about to go out: from here the peer may have the message.
+    package mutating func finalDotSent() {
+        precondition(awaiting == .message)
+        sending = .done
+        awaiting = .endOfData
+    }
+
+    private mutating func writeCommand(into output: inout BytesBuilder) {
+        switch sending {
+        case .mail:
+            output.append("MAIL FROM:<")
+            output.append(text: sender.text)
+            output.append(">")
+            // RFC 1870 §5
+            if extensions.size { output.append(text: " SIZE=\(byteCount)") }
+            // RFC 6152 §2
+            if hasEightBit { output.append(" BODY=8BITMIME") }
+            output.append("\r\n")
+            sending = .recipient(0)
+        case .recipient(let index):
+            output.append("RCPT TO:<")
+            output.append(text: recipients[index].text)
+            output.append(">\r\n")
+            sending = recipient(after: index)
+        case .data:
+            output.append("DATA\r\n")
+            sending = .message
+        case .message, .endOfData, .done:
+            break
+        }
+    }
+
+    private func recipient(after index: Int) -> Cursor {
+        index + 1 < recipients.count ? .recipient(index + 1) : .data
+    }
+
+    // MARK: Replies
+
+    /// The reply to the step awaited; or, while the message is being sent, an early one.
+    package mutating func received(_ reply: Reply) {
+        if awaiting == .done { return }
+        // RFC 5321 §3.8: 421 at any step ends the session.
+        if reply.code == 421 {
+            failUndecided(failure(.host, reply))
+            return finish(.mustClose)
+        }
+        switch awaiting {
+        case .mail: mailAnswered(reply)
+        case .recipient(let index): recipientAnswered(index, reply)
+        case .data: dataAnswered(reply)
+        case .message:
+            // The peer has heard enough; but the message can't be broken off, so we hang up.
+            if reply.isPositive { return protocolError(reply) }
+            failUndecided(failure(.message, reply))
+            finish(.mustClose)
+        case .endOfData: endAnswered(reply)
+        case .done: break
+        }
+    }
+
+    private mutating func mailAnswered(_ reply: Reply) {
+        switch reply.code / 100 {
+        case 2:
+            isOpenAtPeer = true
+            awaiting = .recipient(0)
+        case 4, 5:
+            failUndecided(failure(.message, reply))
+            if extensions.pipelining { awaiting = .recipient(0) } else { finish(.reusable) }
+        default: protocolError(reply)
+        }
+    }
+
+    private mutating func recipientAnswered(_ index: Int, _ reply: Reply) {
+        if reply.code / 100 == 3 { return protocolError(reply) }
+        if reply.isPositive { isOpenAtPeer = true }
+        awaiting = recipient(after: index)
+        if outcomes[index] == nil {
+            if reply.isPositive {
+                accepted += 1
+            } else if accepted > 0, Self.saysTooMany(reply) {
+                let failure = tooManyRecipients(reply)
+                outcomes[index] = .failed(failure)
+                if !extensions.pipelining { skipRecipients(after: index, failure) }
+            } else {
+                outcomes[index] = .failed(failure(.recipient, reply))
+            }
+        }
+        if !extensions.pipelining, awaiting == .data, accepted == 0 { finish(.needsReset) }
+    }
+
+    /// Without pipelining those not asked for yet need not be asked for in vain.
+    private mutating func skipRecipients(after index: Int, _ failure: Failure) {
+        for rest in recipients.indices where rest > index { outcomes[rest] = .failed(failure) }
+        sending = .data
+        awaiting = .data
+    }
+
+    private mutating func dataAnswered(_ reply: Reply) {
+        switch reply.code / 100 {
+        case 3: awaiting = .message
+        case 4, 5:
+            failUndecided(failure(.message, reply))
+            finish(isOpenAtPeer ? .needsReset : .reusable)
+        default: protocolError(reply)
+        }
+    }
+
+    private mutating func endAnswered(_ reply: Reply) {
+        switch reply.code / 100 {
+        case 2:
+            for index in outcomes.indices where outcomes[index] == nil {
+                outcomes[index] = .delivered(reply)
+            }
+            finish(.reusable)
+        case 4, 5:
+            failUndecided(failure(.message, reply))
+            finish(.reusable)
+        default: protocolError(reply)
+        }
+    }
+
+    /// RFC 5321 §4.5.3.1.10: 452, and 552 from old servers; with an enhanced status it must be
+    /// X.5.3, since the same codes also speak of full mailboxes and disks.
+    private static func saysTooMany(_ reply: Reply) -> Bool {
+        if let status = reply.status { return status.subject == 5 && status.detail == 3 }
+        return reply.code == 452 || reply.code == 552
+    }
+
+    // MARK: Failures
+
+    /// The connection broke or a reply took too long (`connectionLost`, `replyTimedOut`), or what
+    /// came was no SMTP (`protocolError`). After the final dot the peer may have the message.
+    package mutating func connectionFailed(_ reason: Reason, text: String = "") {
+        if awaiting == .done { return }
+        let isProtocol = reason == .protocolError
+        breakOff(.host, reason, text, EnhancedStatus(4, isProtocol ? 5 : 4, isProtocol ? 0 : 2))
+    }
+
+    /// We can't go on ourselves: the message can't be read, the relay stops.
+    package mutating func abandoned(_ reason: Reason, text: String = "") {
+        if awaiting == .done { return }
+        breakOff(.ours, reason, text, EnhancedStatus(4, 3, 0))
+    }
+
+    private mutating func breakOff(
+        _ scope: Failure.Scope,
+        _ reason: Reason,
+        _ text: String,
+        _ status: EnhancedStatus
+    ) {
+        failUndecided(
+            Failure(
+                scope: scope,
+                isPermanent: false,
+                reason: reason,
+                step: step,
+                host: host,
+                text: text,
+                status: status
+            )
+        )
+        finish(.mustClose)
+    }
+
+    private mutating func protocolError(_ reply: Reply) {
+        failUndecided(
+            Failure(
+                scope: .host,
+                isPermanent: false,
+                reason: .protocolError,
+                step: step,
+                host: host,
+                reply: reply,
+                status: EnhancedStatus(4, 5, 0)
+            )
+        )
+        finish(.mustClose)
+    }
+
+    /// What the peer can't take is refused before a word is said.
+    private mutating func refuseHere() {
+        if let limit = extensions.messageBytes, byteCount > limit {
+            // RFC 1870 §6.1
+            let text = "the host takes messages of \(limit) bytes, this one has \(byteCount)"
+            failHere(.messageTooLarge, text, EnhancedStatus(5, 3, 4))
+        } else if hasEightBit, !extensions.eightBitMIME {
+            // RFC 6152 §3
+            failHere(.eightBitUnsupported, "", EnhancedStatus(5, 6, 3))
+        }
+    }
+
+    private mutating func failHere(_ reason: Reason, _ text: String, _ status: EnhancedStatus) {
+        failUndecided(
+            Failure(
+                scope: .message,
+                isPermanent: true,
+                reason: reason,
+                step: .mail,
+                host: host,
+                text: text,
+                status: status
+            )
+        )
+        finish(.reusable)
+    }
+
+    private func failure(_ scope: Failure.Scope, _ reply: Reply) -> Failure {
+        let status = reply.status(at: step)
+        let isTooLarge = scope == .message && status == EnhancedStatus(5, 3, 4)
+        let words: Reason = reply.isPermanent ? .peerRejected : .peerDeferred
+        return Failure(
+            scope: scope,
+            isPermanent: reply.isPermanent,
+            reason: isTooLarge ? .messageTooLarge : words,
+            step: step,
+            host: host,
+            reply: reply,
+            status: status
+        )
+    }
+
+    private func tooManyRecipients(_ reply: Reply) -> Failure {
+        Failure(
+            scope: .recipient,
+            isPermanent: false,
+            reason: .tooManyRecipients,
+            step: .recipient,
+            host: host,
+            reply: reply,
+            status: EnhancedStatus(4, 5, 3)
+        )
+    }
+
+    private mutating func failUndecided(_ failure: Failure) {
+        for index in outcomes.indices where outcomes[index] == nil {
+            outcomes[index] = .failed(failure)
+        }
+        accepted = 0
+    }
+
+    private mutating func finish(_ aftermath: Aftermath) {
+        sending = .done
+        awaiting = .done
+        self.aftermath = aftermath
+    }
+}

@@ -1,0 +1,75 @@
+// What a peer's EHLO answer offers (RFC 5321 §4.1.1.1), read once and kept as facts. Keywords come
+// in any case; unknown ones are ignored.
+
+import EkidenMail
+
+package struct Extensions: Sendable, Equatable {
+    /// RFC 2920.
+    package var pipelining = false
+    /// RFC 6152.
+    package var eightBitMIME = false
+    /// RFC 2034.
+    package var enhancedStatusCodes = false
+    /// RFC 6531.
+    package var smtpUTF8 = false
+    /// RFC 3461.
+    package var dsn = false
+    /// RFC 3030.
+    package var chunking = false
+    /// RFC 3207.
+    package var startTLS = false
+    /// RFC 1870: SIZE is offered.
+    package var size = false
+    /// The largest message the peer takes, in bytes; nil when it named none (or 0: no limit).
+    package var messageBytes: Int?
+    /// RFC 9422, LIMITS: recipients of a transaction, messages of a session, and domains among
+    /// the recipients of a transaction.
+    package var recipientsMax: Int?
+    package var messagesMax: Int?
+    package var recipientDomainsMax: Int?
+
+    /// None: what HELO gives.
+    package init() {}
+
+    /// - Parameter reply: the 250 to EHLO; its first line is the peer's name.
+    package init(_ reply: Reply) {
+        for line in reply.lines.dropFirst() {
+            let words = line.split(separator: " ").map { String($0).asciiLowercased }
+            guard let keyword = words.first else { continue }
+            switch keyword {
+            case "pipelining": pipelining = true
+            case "8bitmime": eightBitMIME = true
+            case "enhancedstatuscodes": enhancedStatusCodes = true
+            case "smtputf8": smtpUTF8 = true
+            case "dsn": dsn = true
+            case "chunking": chunking = true
+            case "starttls": startTLS = true
+            case "size":
+                size = true
+                // RFC 1870 §3: 0 or nothing is no fixed limit; so is what can't be read.
+                messageBytes = words.count > 1 ? Self.positive(words[1]) : nil
+            case "limits": readLimits(words.dropFirst())
+            default: break
+            }
+        }
+    }
+
+    private mutating func readLimits(_ words: ArraySlice<String>) {
+        for word in words {
+            let parts = word.split(separator: "=", maxSplits: 1)
+            guard parts.count == 2, let value = Self.positive(String(parts[1])) else { continue }
+            switch parts[0] {
+            case "rcptmax": recipientsMax = value
+            case "mailmax": messagesMax = value
+            case "rcptdomainmax": recipientDomainsMax = value
+            default: break
+            }
+        }
+    }
+
+    private static func positive(_ text: String) -> Int? {
+        guard text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }), let value = Int(text), value > 0
+        else { return nil }
+        return value
+    }
+}
