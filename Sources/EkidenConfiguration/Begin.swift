@@ -1,1 +1,0 @@
-// EkidenConfiguration begins here.

@@ -1,0 +1,281 @@
+// The settings of the way in: who we are, what is logged, who may hand us mail and how.
+
+import EkidenMail
+
+extension Schema {
+    private static let seconds: ClosedRange<Duration> = .seconds(1) ... .seconds(86_400)
+
+    static let relay = SectionSchema.table(
+        "relay",
+        \.relay,
+        "Who this relay is, to its peers and to its users.",
+        [
+            Setting(
+                "hostname",
+                \.hostname,
+                .hostName,
+                default: "the system's host name",
+                example: #""mail.example.org""#,
+                """
+                The name the relay goes by: in its greeting, in EHLO, in the Received fields it \
+                adds and as the sender of its reports. It should be a full name that resolves to \
+                this machine.
+                """
+            ),
+            Setting(
+                "names",
+                \.names,
+                .list(.hostName, "host names"),
+                example: #"["mx1.example.org", "mx2.example.org"]"#,
+                """
+                Further names of this relay. A domain whose best mail host is one of them, or one \
+                of this machine's addresses, is a mail loop and bounces instead of going round.
+                """
+            ),
+            Setting(
+                "postmaster",
+                \.postmaster,
+                .optional(.mailbox),
+                default: "unset",
+                example: #""admin@example.org""#,
+                """
+                Who gets mail to plain <postmaster>, and bounces that can't be returned to their \
+                sender. While it is unset, mail to <postmaster> is refused for the moment (451).
+                """
+            ),
+            Setting(
+                "stop_time",
+                \.stopTime,
+                .time(.seconds(1) ... .seconds(600)),
+                example: #""30s""#,
+                """
+                How long a graceful stop may take: new mail is refused, transactions whose last \
+                byte is out are finished, and what is left after this time is cut off and sent \
+                again after the next start.
+                """
+            ),
+        ]
+    )
+
+    static let log = SectionSchema.table(
+        "log",
+        \.log,
+        "What the relay says while it works. It writes to standard error.",
+        [
+            Setting(
+                "format",
+                \.format,
+                .word,
+                example: #""json""#,
+                "Lines for people (text) or one JSON object a line (json); the same facts in both."
+            ),
+            Setting(
+                "level",
+                \.level,
+                .word,
+                example: #""warning""#,
+                "The least important lines that are still written."
+            ),
+        ]
+    )
+
+    static let control = SectionSchema.table(
+        "control",
+        \.control,
+        "How `ekiden queue`, `ekiden status` and the like reach the running relay.",
+        [
+            Setting(
+                "socket",
+                \.socket,
+                .optional(.path),
+                default: "control.socket in spool.directory",
+                example: #""/run/ekiden/control.socket""#,
+                restart: true,
+                "Path of the Unix socket; at most 107 bytes."
+            ),
+            Setting(
+                "group",
+                \.group,
+                .optional(.name),
+                default: "unset",
+                example: #""mailadm""#,
+                restart: true,
+                """
+                Members of this group of the system may use the socket, besides root and the user \
+                the relay runs as. While it is unset, only those two.
+                """
+            ),
+        ]
+    )
+
+    static let listener = SectionSchema.list(
+        "listener",
+        \.listeners,
+        """
+        Where mail comes in, and on what terms. Each [[listener]] is one set of terms. Without \
+        any, the relay listens on 127.0.0.1:2525 and [::1]:2525 and takes mail from this machine.
+        """,
+        listenerPlaces + listenerLimits + listenerTimes
+    )
+
+    private static let listenerPlaces: [Setting<ListenerSettings>] = [
+        Setting(
+            "name",
+            \.name,
+            .name,
+            example: #""relay""#,
+            restart: true,
+            required: true,
+            "Names the listener in the log; no two may have the same."
+        ),
+        Setting(
+            "role",
+            \.role,
+            .role,
+            example: #""relay""#,
+            restart: true,
+            "What the listener is for: relay takes mail by SMTP as mail hosts speak it."
+        ),
+        Setting(
+            "listen",
+            \.listen,
+            .list(.listen, "addresses with ports", count: 1...64),
+            example: #"["0.0.0.0:25", "[::]:25"]"#,
+            restart: true,
+            required: true,
+            "Addresses and ports; 0.0.0.0 and [::] are all of this machine's addresses."
+        ),
+        Setting(
+            "relay_for",
+            \.relayFor,
+            .list(.network, "networks"),
+            example: #"["127.0.0.0/8", "::1", "10.1.0.0/16"]"#,
+            """
+            Clients in these networks may send to anywhere; all others are refused (550 5.7.1). \
+            Only clients in them get missing header fields added.
+            """
+        ),
+        Setting(
+            "lenient_for",
+            \.lenientFor,
+            .list(.network, "networks"),
+            example: #"["10.1.9.0/24"]"#,
+            """
+            From clients in these networks, a bare CR or LF in a message is made CRLF and logged, \
+            instead of the message being refused. For old devices only: it changes messages, and \
+            bare line ends are how mail is smuggled past checks.
+            """
+        ),
+        Setting(
+            "banner",
+            \.banner,
+            .replyText,
+            example: #""ESMTP""#,
+            "What follows the host name in the greeting."
+        ),
+    ]
+
+    private static let listenerLimits: [Setting<ListenerSettings>] = [
+        Setting(
+            "max_connections",
+            \.maxConnections,
+            .count(1...1_000_000),
+            example: "5000",
+            "Connections open at a time; further ones are told 421 and closed."
+        ),
+        Setting(
+            "max_connections_per_client",
+            \.maxConnectionsPerClient,
+            .count(1...1_000_000),
+            example: "50",
+            "Connections open at a time from one address; further ones are told 421 and closed."
+        ),
+        Setting(
+            "max_message_size",
+            \.maxMessageSize,
+            .size(65_536...4_294_967_296),
+            example: #""25MiB""#,
+            "Largest message, announced with SIZE; larger ones are refused (552)."
+        ),
+        // RFC 5321 §4.5.3.1.8: at least 100 recipients.
+        Setting(
+            "max_recipients",
+            \.maxRecipients,
+            .count(100...50_000),
+            example: "100",
+            "Recipients of one message; further ones are told 452 and sent by the client again."
+        ),
+        Setting(
+            "max_errors",
+            \.maxErrors,
+            .count(1...1000),
+            example: "10",
+            "Refused commands in a session, after which it is closed with 421."
+        ),
+        Setting(
+            "max_commands",
+            \.maxCommands,
+            .count(10...10_000),
+            example: "50",
+            """
+            Commands in a session without a message accepted among them, recipients not counted, \
+            after which it is closed with 421.
+            """
+        ),
+        // RFC 5321 §6.3: "at least 100 Received entries".
+        Setting(
+            "max_received",
+            \.maxReceived,
+            .count(10...1000),
+            example: "50",
+            "Received fields in a message, after which it is taken to be in a loop and refused."
+        ),
+    ]
+
+    private static let listenerTimes: [Setting<ListenerSettings>] = [
+        // RFC 5321 §4.5.3.2.7: a server should wait five minutes.
+        Setting(
+            "command_timeout",
+            \.commandTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long a client may take to send its next command."
+        ),
+        Setting(
+            "data_timeout",
+            \.dataTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long a client may take to send the first byte of a message after 354."
+        ),
+        Setting(
+            "data_block_timeout",
+            \.dataBlockTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long a client may be silent within a message."
+        ),
+        Setting(
+            "message_timeout",
+            \.messageTimeout,
+            .time(.seconds(1) ... .seconds(86_400)),
+            example: #""20m""#,
+            "How long one message may take to arrive in all, however steadily it trickles."
+        ),
+    ]
+
+    static let rewriting = SectionSchema.table(
+        "rewriting",
+        \.rewriting,
+        "What the relay changes in a message, besides adding Received and removing Bcc.",
+        [
+            Setting(
+                "add_missing_headers",
+                \.addMissingHeaders,
+                .boolean,
+                example: "false",
+                "Add Message-ID and Date where they are missing, for clients in relay_for only."
+            )
+        ]
+    )
+}

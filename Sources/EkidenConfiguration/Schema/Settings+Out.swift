@@ -1,0 +1,329 @@
+// The settings of the way out: routes, names, delivery, bounces; and the limits of the process.
+
+extension Schema {
+    private static let seconds: ClosedRange<Duration> = .seconds(1) ... .seconds(3600)
+    private static let ttls: ClosedRange<Duration> = .zero ... .seconds(7 * 86_400)
+
+    static let route = SectionSchema.list(
+        "route",
+        \.routes.all,
+        """
+        Where mail goes that does not go by the domain's MX records, such as to a smarthost. Each \
+        [[route]] is a list of domains and the hosts that take their mail. A domain's own name \
+        beats the longest ".suffix", which beats "*".
+        """,
+        [
+            Setting(
+                "name",
+                \.name,
+                .name,
+                example: #""smarthost""#,
+                required: true,
+                "Names the route in the queue and the log; no two may have the same."
+            ),
+            Setting(
+                "domains",
+                \.domains,
+                .list(.domainPattern, "domains", count: 1...100_000),
+                example: #"["*"]"#,
+                required: true,
+                """
+                "example.org" is that domain alone, ".example.org" every domain below it, "*" \
+                every domain without another route.
+                """
+            ),
+            Setting(
+                "hosts",
+                \.hosts,
+                .list(.routeHost, "hosts", count: 1...100),
+                example: #"["smtp.example.org:25", "[2001:db8::25]:25"]"#,
+                required: true,
+                """
+                Hosts by name or address, with a port unless it is delivery.port. The next is \
+                used when the one before fails; names go to their addresses, not to MX records.
+                """
+            ),
+        ]
+    )
+
+    static let resolver = SectionSchema.table(
+        "resolver",
+        \.resolver,
+        "How names are looked up.",
+        [
+            Setting(
+                "servers",
+                \.servers,
+                .list(.nameServer, "addresses", count: 0...16),
+                example: #"["127.0.0.1", "192.0.2.53:5353"]"#,
+                """
+                Name servers, with a port unless it is 53. When the list is empty, those of \
+                /etc/resolv.conf are used, which is read again when it changes.
+                """
+            ),
+            Setting(
+                "timeout",
+                \.timeout,
+                .time(.milliseconds(100) ... .seconds(60)),
+                example: #""2s""#,
+                "How long one server may take to answer."
+            ),
+            Setting(
+                "attempts",
+                \.attempts,
+                .count(1...10),
+                example: "3",
+                "How often each server is asked before a look-up fails for the moment."
+            ),
+            Setting(
+                "cache_max",
+                \.cacheMax,
+                .count(0...10_000_000),
+                example: "100000",
+                "Answers remembered, at which the oldest make room."
+            ),
+            Setting(
+                "ttl_min",
+                \.ttlMin,
+                .time(ttls),
+                example: #""30s""#,
+                "Answers are remembered at least so long, even if they say less."
+            ),
+            Setting(
+                "ttl_max",
+                \.ttlMax,
+                .time(ttls),
+                example: #""1h""#,
+                "Answers are remembered at most so long, even if they say more."
+            ),
+            // RFC 2308 §5: one to three hours work well.
+            Setting(
+                "negative_ttl_max",
+                \.negativeTTLMax,
+                .time(ttls),
+                example: #""5m""#,
+                "That a name does not exist is remembered at most so long."
+            ),
+        ]
+    )
+
+    static let delivery = SectionSchema.table(
+        "delivery",
+        \.delivery,
+        "How mail is handed to the next host.",
+        deliveryIdentity + deliveryLimits + deliveryTimes
+    )
+
+    private static let deliveryIdentity: [Setting<DeliverySettings>] = [
+        Setting(
+            "helo",
+            \.helo,
+            .optional(.hostName),
+            default: "relay.hostname",
+            example: #""out.example.org""#,
+            "The name given in EHLO; peers expect it to resolve to the address we come from."
+        ),
+        Setting(
+            "address_family",
+            \.addressFamily,
+            .word,
+            example: #""prefer-ipv4""#,
+            "Which of a host's addresses are tried first, or at all."
+        ),
+        Setting(
+            "source_ipv4",
+            \.sourceIPv4,
+            .optional(.source(isV4: true)),
+            default: "unset",
+            example: #""192.0.2.25""#,
+            "Address to send from over IPv4; the system chooses while it is unset."
+        ),
+        Setting(
+            "source_ipv6",
+            \.sourceIPv6,
+            .optional(.source(isV4: false)),
+            default: "unset",
+            example: #""2001:db8::25""#,
+            "Address to send from over IPv6; the system chooses while it is unset."
+        ),
+        Setting(
+            "port",
+            \.port,
+            .count(1...65_535),
+            example: "2526",
+            "Port of mail hosts found by MX, and of hosts in routes that give none."
+        ),
+    ]
+
+    private static let deliveryLimits: [Setting<DeliverySettings>] = [
+        Setting(
+            "max_connections",
+            \.maxConnections,
+            .count(1...100_000),
+            example: "2000",
+            "Connections to all sites together."
+        ),
+        Setting(
+            "max_addresses",
+            \.maxAddresses,
+            .count(1...50),
+            example: "3",
+            "Addresses tried in one attempt; the next attempt starts with those not yet tried."
+        ),
+        // RFC 5321 §5.1: "at least two addresses" should be tried.
+        Setting(
+            "max_sessions",
+            \.maxSessions,
+            .count(1...10),
+            example: "3",
+            "Hosts that answer and are talked to in one attempt before it is put off."
+        ),
+        // RFC 5321 §4.5.3.1.8: a server takes at least 100.
+        Setting(
+            "recipients_per_transaction",
+            \.recipientsPerTransaction,
+            .count(1...10_000),
+            example: "50",
+            "Recipients sent with one copy of a message; more are sent with further copies."
+        ),
+        Setting(
+            "messages_per_connection",
+            \.messagesPerConnection,
+            .count(1...100_000),
+            example: "20",
+            "Messages sent over one connection before it is closed."
+        ),
+        Setting(
+            "idle_time",
+            \.idleTime,
+            .time(.zero ... .seconds(300)),
+            example: #""30s""#,
+            "How long a connection stays open in case there is more mail for its site."
+        ),
+    ]
+
+    private static let deliveryTimes: [Setting<DeliverySettings>] = [
+        Setting(
+            "attempt_time",
+            \.attemptTime,
+            .time(seconds),
+            example: #""2m""#,
+            """
+            How long one attempt may take in all, over all addresses and steps, up to the last \
+            byte of the message. It cuts the times below short. Once the last byte is out, only \
+            end_of_data_timeout counts, since giving up then could deliver the message twice.
+            """
+        ),
+        Setting(
+            "connect_timeout",
+            \.connectTimeout,
+            .time(seconds),
+            example: #""10s""#,
+            "How long an address may take to accept the connection."
+        ),
+        Setting(
+            "greeting_timeout",
+            \.greetingTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long the greeting may take (RFC 5321 advises 5 minutes)."
+        ),
+        Setting(
+            "hello_timeout",
+            \.helloTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long the reply to EHLO or HELO may take."
+        ),
+        Setting(
+            "mail_timeout",
+            \.mailTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long the reply to MAIL may take (RFC 5321 advises 5 minutes)."
+        ),
+        Setting(
+            "recipient_timeout",
+            \.recipientTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long the reply to RCPT may take (RFC 5321 advises 5 minutes)."
+        ),
+        Setting(
+            "data_timeout",
+            \.dataTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long the reply to DATA may take (RFC 5321 advises 2 minutes)."
+        ),
+        Setting(
+            "data_block_timeout",
+            \.dataBlockTimeout,
+            .time(seconds),
+            example: #""1m""#,
+            "How long the peer may take no further bytes of a message (RFC 5321 advises 3 minutes)."
+        ),
+        Setting(
+            "end_of_data_timeout",
+            \.endOfDataTimeout,
+            .time(seconds),
+            example: #""20m""#,
+            """
+            How long the reply to the end of the message may take (RFC 5321 advises 10 minutes). \
+            A short time here delivers messages twice.
+            """
+        ),
+    ]
+
+    static let bounces = SectionSchema.table(
+        "bounces",
+        \.bounces,
+        "What a sender gets back when mail can't be delivered.",
+        [
+            Setting(
+                "max_returned",
+                \.maxReturned,
+                .size(0...67_108_864),
+                example: #""1MiB""#,
+                "Messages up to this size are returned whole; of larger ones, the header only."
+            )
+        ]
+    )
+
+    static let limits = SectionSchema.table(
+        "limits",
+        \.limits,
+        "What the process may use.",
+        [
+            Setting(
+                "loops",
+                \.loops,
+                .count(0...256),
+                example: "2",
+                restart: true,
+                "Event loops, each a thread with its share of the connections; 0 is one per core."
+            ),
+            Setting(
+                "open_files",
+                \.openFiles,
+                .count(64...10_000_000),
+                example: "4096",
+                restart: true,
+                """
+                Open descriptors the relay asks the system for. With fewer, it takes fewer \
+                connections.
+                """
+            ),
+            Setting(
+                "intake_memory",
+                \.intakeMemory,
+                .size(1_048_576...1_099_511_627_776),
+                example: #""64MiB""#,
+                """
+                Memory for messages on their way in, over all sessions; at the limit, the relay \
+                reads no further until some are on disk.
+                """
+            ),
+        ]
+    )
+}
