@@ -108,7 +108,9 @@ extension SiteRecord {
             dead.removeAll { $0.address == address }
             dead.append(DeadAddress(address: address, until: until))
         }
-        if dead.count > Self.deadAddressesMax { dead.removeFirst(dead.count - Self.deadAddressesMax) }
+        if dead.count > Self.deadAddressesMax {
+            dead.removeFirst(dead.count - Self.deadAddressesMax)
+        }
     }
 
     mutating func addressIsAlive(_ address: HostAddress) {

@@ -1,1 +1,0 @@
-// EkidenOutcome begins here.

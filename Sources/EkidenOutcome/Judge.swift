@@ -1,0 +1,341 @@
+// The judge: one attempt in, one verdict out. Pure; called by the composition after each attempt
+// and for failures that needed no connection. Its rules: Classification for what a failure means,
+// RetrySettings for when, RFC 5321 §4.5.5 and §6.1 for who hears of it.
+
+import EkidenMail
+
+/// What the judge is told.
+package struct Judgement: Sendable {
+    package var job: DeliveryJob
+    package var report: AttemptReport
+    /// Of the whole message, by envelope index, as they were before this attempt.
+    package var statuses: [RecipientStatus]
+    package var settings: RetrySettings
+    package var now: WallTime
+    /// The wall clock can't be trusted (DESIGN §6): nothing expires.
+    package var expiryIsPaused: Bool
+    /// 0 ..< 1; one for the group, so that its recipients stay together.
+    package var draw: Double
+
+    package init(
+        job: DeliveryJob,
+        report: AttemptReport,
+        statuses: [RecipientStatus],
+        settings: RetrySettings,
+        now: WallTime,
+        expiryIsPaused: Bool,
+        draw: Double
+    ) {
+        self.job = job
+        self.report = report
+        self.statuses = statuses
+        self.settings = settings
+        self.now = now
+        self.expiryIsPaused = expiryIsPaused
+        self.draw = draw
+    }
+
+    package func verdict() -> Verdict {
+        precondition(report.results.count == job.recipients.count, "a result for each recipient")
+        var verdict = Verdict()
+        var bounced: [ReportItem] = []
+        var delayed: [ReportItem] = []
+        // "Too many recipients" goes again at once only beside a delivery, so it always ends.
+        let someDelivered = report.results.contains {
+            if case .delivered = $0 { true } else { false }
+        }
+        for (recipient, result) in zip(job.recipients, report.results) {
+            switch result {
+            case .delivered(let reply):
+                note(&verdict, recipient, .delivered, .delivered, report.host, reply.oneLine)
+            case .failed(let failure) where someDelivered && isForAgain(failure):
+                verdict.dispositions.append(.again)
+            case .failed(let failure):
+                judge(failure, of: recipient, &verdict, &bounced, &delayed)
+            }
+        }
+        addReports(&verdict, bounced, delayed)
+        verdict.site = siteVerdict
+        return verdict
+    }
+
+    private var age: Duration { now - job.arrived }
+    private var lifetime: Duration { settings.lifetime(of: job.sender) }
+
+    private func status(_ recipient: JobRecipient) -> RecipientStatus {
+        statuses.indices.contains(recipient.index)
+            ? statuses[recipient.index]
+            : RecipientStatus(address: recipient.address, attempts: recipient.attemptsBefore)
+    }
+
+    // MARK: One recipient
+
+    private func judge(
+        _ failure: Failure,
+        of recipient: JobRecipient,
+        _ verdict: inout Verdict,
+        _ bounced: inout [ReportItem],
+        _ delayed: inout [ReportItem]
+    ) {
+        let attempts = status(recipient).attempts + 1
+        let words = Self.words(failure)
+        switch Classification.action(for: failure, isLastHost: true) {
+        case .stop: ownFault(failure, of: recipient, &verdict)
+        case .bounceRecipients:
+            note(&verdict, recipient, .failed, failure.reason, host(failure), words)
+            bounced.append(
+                ReportItem(
+                    recipient: recipient.address,
+                    action: .failed,
+                    failure: failure,
+                    lastAttempt: now,
+                    attempts: attempts
+                )
+            )
+        case .nextHost, .deferRecipients, .deferAll, .againNow:
+            if !expiryIsPaused, age >= lifetime {
+                note(&verdict, recipient, .expired, failure.reason, host(failure), words)
+                bounced.append(
+                    ReportItem(
+                        recipient: recipient.address,
+                        action: .expired,
+                        failure: failure,
+                        lastAttempt: now,
+                        attempts: attempts
+                    )
+                )
+            } else {
+                later(failure, of: recipient, &verdict, &delayed)
+            }
+        }
+    }
+
+    private func isForAgain(_ failure: Failure) -> Bool {
+        Classification.action(for: failure, isLastHost: true) == .againNow
+    }
+
+    private func later(
+        _ failure: Failure,
+        of recipient: JobRecipient,
+        _ verdict: inout Verdict,
+        _ delayed: inout [ReportItem]
+    ) {
+        let before = status(recipient)
+        let wait = settings.delay(
+            attempts: before.attempts + 1,
+            draw: draw,
+            untilEnd: expiryIsPaused ? nil : lifetime - age
+        )
+        var notifies = false
+        if let after = settings.delayNoticeAfter, age >= after, !before.delayNoticeSent,
+            !job.sender.isNull
+        {
+            notifies = true
+            delayed.append(
+                ReportItem(
+                    recipient: recipient.address,
+                    action: .delayed,
+                    failure: failure,
+                    lastAttempt: now,
+                    willRetryUntil: job.arrived + lifetime,
+                    attempts: before.attempts + 1
+                )
+            )
+        }
+        note(
+            &verdict,
+            recipient,
+            .pending,
+            failure.reason,
+            host(failure),
+            Self.words(failure),
+            wait: wait,
+            notifies: notifies
+        )
+    }
+
+    /// Our fault: no attempt is counted and nothing expires. While we stop or can't record
+    /// outcomes, nothing is recorded either: the recipient stays due.
+    private func ownFault(
+        _ failure: Failure,
+        of recipient: JobRecipient,
+        _ verdict: inout Verdict
+    ) {
+        verdict.dispositions.append(.retry(after: settings.ownFault, because: failure.reason))
+        if failure.reason == .damaged { verdict.isDamaged = true }
+        if failure.reason == .stopping || failure.reason == .spoolUnavailable { return }
+        let before = status(recipient)
+        let next = now + settings.ownFault
+        verdict.marks.append(
+            RecipientMark(
+                recipient: recipient.index,
+                state: .pending,
+                attempts: before.attempts,
+                at: now,
+                nextAttempt: next,
+                reason: failure.reason,
+                host: report.host?.text ?? "",
+                words: Self.words(failure),
+                delayNoticeSent: before.delayNoticeSent
+            )
+        )
+        verdict.events.append(
+            event(
+                recipient,
+                .deferred,
+                failure.reason,
+                host(failure),
+                Self.words(failure),
+                next: next
+            )
+        )
+    }
+
+    /// Mark, disposition and event of a recipient that was attempted.
+    private func note(
+        _ verdict: inout Verdict,
+        _ recipient: JobRecipient,
+        _ state: RecipientState,
+        _ reason: Reason,
+        _ host: PeerHost?,
+        _ words: String,
+        wait: Duration? = nil,
+        notifies: Bool = false
+    ) {
+        let before = status(recipient)
+        let next = wait.map { now + $0 }
+        let line = Self.oneLine(words)
+        verdict.marks.append(
+            RecipientMark(
+                recipient: recipient.index,
+                state: state,
+                attempts: before.attempts + 1,
+                at: now,
+                nextAttempt: next,
+                reason: reason,
+                host: host?.text ?? "",
+                words: line,
+                delayNoticeSent: before.delayNoticeSent || notifies
+            )
+        )
+        verdict.dispositions.append(wait.map { .retry(after: $0, because: reason) } ?? .done)
+        let status: Event.Attempt.Status =
+            switch state {
+            case .delivered: .delivered
+            case .pending: .deferred
+            case .failed, .removed: .bounced
+            case .expired: .expired
+            }
+        verdict.events.append(event(recipient, status, reason, host, line, next: next))
+    }
+
+    /// The host whose words count: the failure's own, else the last one.
+    private func host(_ failure: Failure) -> PeerHost? { failure.host ?? report.host }
+
+    private func event(
+        _ recipient: JobRecipient,
+        _ status: Event.Attempt.Status,
+        _ reason: Reason,
+        _ host: PeerHost?,
+        _ words: String,
+        next: WallTime?
+    ) -> Event {
+        let spent = report.connectTime + report.transferTime
+        return .attempt(
+            Event.Attempt(
+                id: job.message,
+                sender: job.sender,
+                recipient: recipient.address,
+                status: status,
+                attempt: self.status(recipient).attempts + 1,
+                host: host,
+                site: job.site.exchanges.isEmpty ? nil : job.site.id,
+                queueTime: max(age - spent, .zero),
+                connectTime: report.connectTime,
+                transferTime: report.transferTime,
+                reason: reason,
+                words: words,
+                next: next
+            )
+        )
+    }
+
+    // MARK: Words
+
+    static func words(_ failure: Failure) -> String {
+        let line = oneLine(failure.oneLine)
+        return Classification.isAmbiguous(failure) ? line + "; it may be delivered twice" : line
+    }
+
+    /// One line without control characters, at most `Limits.wordsBytes`.
+    static func oneLine(_ text: String) -> String {
+        var bytes = text.utf8.prefix(Limits.wordsBytes).map { $0 < 0x20 || $0 == 0x7f ? 0x3f : $0 }
+        // Don't cut a character in the middle.
+        if text.utf8.count > bytes.count {
+            while let last = bytes.last, last & 0xc0 == 0x80 { bytes.removeLast() }
+            if let last = bytes.last, last >= 0xc0 { bytes.removeLast() }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    // MARK: Who hears of it
+
+    private func addReports(
+        _ verdict: inout Verdict,
+        _ bounced: [ReportItem],
+        _ delayed: [ReportItem]
+    ) {
+        if case .address(let sender) = job.sender {
+            if !bounced.isEmpty {
+                verdict.reports.append(ReportPlan(kind: .bounce, to: sender, items: bounced))
+            }
+            if !delayed.isEmpty {
+                verdict.reports.append(ReportPlan(kind: .delayNotice, to: sender, items: delayed))
+            }
+            return
+        }
+        // RFC 5321 §4.5.5, §6.1: never a notification about a notification. What the postmaster
+        // could not be told is not told to the postmaster.
+        let items = bounced.filter { $0.recipient != settings.postmaster }
+        if !items.isEmpty, let postmaster = settings.postmaster {
+            verdict.reports.append(
+                ReportPlan(kind: .doubleBounce, to: postmaster, items: items)
+            )
+        } else if !bounced.isEmpty {
+            let to = bounced.map { "<\($0.recipient.text)>" }.joined(separator: ", ")
+            verdict.events.append(
+                .notice(
+                    Event.Notice(
+                        .warning,
+                        "relay",
+                        "a bounce could not be delivered to \(to) and is dropped: it has no sender",
+                        id: job.message
+                    )
+                )
+            )
+        }
+    }
+
+    // MARK: The site
+
+    /// A site whose hosts only turn us away before MAIL is in trouble even though they answer.
+    private var siteVerdict: SiteVerdict {
+        var trouble: Failure?
+        var turnedAway = true
+        for result in report.results {
+            guard case .failed(let failure) = result,
+                failure.scope == .host || failure.scope == .site
+            else {
+                turnedAway = false
+                continue
+            }
+            trouble = trouble ?? failure
+            switch failure.step {
+            case .resolve, .connect, .greeting, .hello: break
+            default: turnedAway = false
+            }
+        }
+        if let trouble, turnedAway || !report.siteIsAlive { return .trouble(trouble) }
+        return report.siteIsAlive ? .alive : .unknown
+    }
+}

@@ -1,0 +1,50 @@
+import EkidenMail
+
+/// When failed recipients are tried again, and for how long. Only the number of attempts and the
+/// next time are stored with the mail, so a setting changed today applies to mail queued yesterday
+/// from its next attempt on.
+package struct RetrySettings: Sendable, Equatable {
+    package var first: Duration = .seconds(300)
+    package var factor = 2.0
+    package var ceiling: Duration = .seconds(4 * 3600)
+    /// Each wait is drawn within ± this share.
+    package var jitter = 0.1
+    package var lifetime: Duration = .seconds(5 * 86_400)
+    package var nullSenderLifetime: Duration = .seconds(86_400)
+    /// nil: no delay notices.
+    package var delayNoticeAfter: Duration? = .seconds(4 * 3600)
+    /// The wait when the fault was ours.
+    package var ownFault: Duration = .seconds(60)
+    /// Receives double bounces; nil: they are dropped, with an event.
+    package var postmaster: Address?
+
+    package init() {}
+
+    package func lifetime(of sender: ReversePath) -> Duration {
+        sender.isNull ? nullSenderLifetime : lifetime
+    }
+
+    /// How long until the next attempt.
+    /// - attempts: made so far, the one that just failed included; at least 1.
+    /// - draw: 0 ..< 1.
+    /// - Bounds: `first` … `ceiling`, each ± `jitter`.
+    package func delay(attempts: Int, draw: Double) -> Duration {
+        var seconds = first.inSeconds
+        let limit = max(ceiling.inSeconds, seconds)
+        var left = max(attempts, 1) - 1
+        while left > 0, seconds < limit, factor > 1 {
+            seconds *= factor
+            left -= 1
+        }
+        seconds = min(seconds, limit) * (1 + jitter * (2 * draw - 1))
+        return .nanoseconds(Int64(max(seconds, 0) * 1e9))
+    }
+
+    /// The same, with the last attempt no later than the end of the lifetime, though never sooner
+    /// than a minute (or `first`, if that is shorter) from now.
+    func delay(attempts: Int, draw: Double, untilEnd left: Duration?) -> Duration {
+        let wait = delay(attempts: attempts, draw: draw)
+        guard let left else { return wait }
+        return min(wait, max(left, min(first, .seconds(60))))
+    }
+}
