@@ -1,1 +1,0 @@
-// EkidenSimulator begins here.

@@ -1,0 +1,169 @@
+// The seeded world: one thread, virtual time, one to n loops whose turns are interleaved by the
+// seed. Tests and `ekiden-sim` build their disk, network and names on `schedule`; the same seed
+// gives the same run. Nothing here waits: when no loop has work, time jumps to the next event.
+
+import EkidenMail
+import EkidenRuntime
+
+/// `@unchecked Sendable`: a world, its loops and everything built on them run on the one thread
+/// that calls `run`; the loops' executors only ever enqueue from that thread.
+package final class SimWorld: @unchecked Sendable {
+    package let seed: UInt64
+    package let random: SimRandom
+    package private(set) var loops: [Loop] = []
+    package private(set) var instant = Instant(nanoseconds: 1_000_000_000)
+    /// What the wall clock says beyond monotonic time; tests step it.
+    package var wallOffset: Duration
+    /// Set by a simulated crash: nothing of this world moves any more.
+    package private(set) var isHalted = false
+
+    var currentLoop: Int?
+    private var events = EventHeap()
+    private var eventNumber = 0
+
+    /// Wall time begins at 2026-11-21T02:00:00Z unless told otherwise.
+    package init(seed: UInt64, loopCount: Int = 1, wall: WallTime = SimWorld.firstWallTime) {
+        self.seed = seed
+        random = SimRandom(seed: seed)
+        wallOffset = .nanoseconds(wall.nanoseconds - 1_000_000_000)
+        for index in 0..<loopCount {
+            loops.append(Loop(index: index, backend: SimLoopBackend(world: self, index: index)))
+        }
+    }
+
+    package static let firstWallTime = WallTime(seconds: 1_795_226_400)
+
+    package var wall: WallTime { WallTime(nanoseconds: instant.nanoseconds) + wallOffset }
+
+    /// Runs `body` outside any loop when virtual time gets to `at`; equal times in the order asked.
+    package func schedule(at: Instant, _ body: @escaping () -> Void) {
+        eventNumber += 1
+        events.insert(SimEvent(at: max(at, instant), number: eventNumber, body: body))
+    }
+
+    package func schedule(after delay: Duration, _ body: @escaping () -> Void) {
+        schedule(at: instant + delay, body)
+    }
+
+    /// The power is cut: no job and no event runs any more.
+    package func halt() { isHalted = true }
+
+    /// Lets go of loops and events, so that an abandoned world's memory can be freed.
+    package func discard() {
+        isHalted = true
+        loops = []
+        events = EventHeap()
+    }
+
+    /// One loop's turn, or one jump in time. False when nothing is left to happen, ever.
+    package func step() -> Bool {
+        if isHalted { return false }
+        var busy: [Int] = []
+        for index in loops.indices {
+            currentLoop = index
+            if loops[index].prepareToWait() == .zero { busy.append(index) }
+        }
+        currentLoop = nil
+        if busy.isEmpty { return advance() }
+        turn(of: loops[busy[Int(random.below(UInt64(busy.count)))]])
+        return true
+    }
+
+    private func turn(of loop: Loop) {
+        currentLoop = loop.index
+        loop.beginTurn()
+        // Small, uneven turns, so that loops interleave at many places.
+        _ = loop.runJobs(limit: 1 + Int(random.below(24)))
+        if !isHalted { loop.finishTurn() }
+        currentLoop = nil
+    }
+
+    private func advance() -> Bool {
+        var next: Instant? = events.first?.at
+        for loop in loops {
+            currentLoop = loop.index
+            if let deadline = loop.nextDeadline { next = min(next ?? deadline, deadline) }
+        }
+        currentLoop = nil
+        guard let next, next != .distantFuture else { return false }
+        instant = max(instant, next)
+        while let event = events.first, event.at <= instant, !isHalted {
+            events.removeFirst()
+            event.body()
+        }
+        return true
+    }
+
+    /// Steps until virtual time reaches `end` or nothing is left to happen.
+    package func run(until end: Instant) {
+        schedule(at: end) {}
+        while instant < end, step() {}
+    }
+
+    package func run(for duration: Duration) { run(until: instant + duration) }
+
+    /// Runs `body` as a task of loop 0 and steps the world until it returns.
+    /// Errors: its own; `SimStuck` when the world halts or nothing more can happen before.
+    package func run<Value: Sendable>(
+        on index: Int = 0,
+        _ body: @escaping @Sendable () async throws -> Value
+    ) throws -> Value {
+        let box = ResultBox<Value>()
+        guard !isHalted else { throw SimStuck(isHalted: true) }
+        loops[index].spawn {
+            do { box.result = .success(try await body()) } catch { box.result = .failure(error) }
+        }
+        while box.result == nil, step() {}
+        guard let result = box.result else { throw SimStuck(isHalted: isHalted) }
+        return try result.get()
+    }
+}
+
+/// The body given to `run` can't end: everybody waits for something that never comes, or the
+/// world was halted.
+package struct SimStuck: Error {
+    package let isHalted: Bool
+}
+
+/// `@unchecked Sendable`: used on the world's thread alone.
+private final class ResultBox<Value>: @unchecked Sendable {
+    var result: Result<Value, any Error>?
+}
+
+private struct SimEvent {
+    let at: Instant
+    let number: Int
+    let body: () -> Void
+
+    func isBefore(_ other: SimEvent) -> Bool { (at, number) < (other.at, other.number) }
+}
+
+private struct EventHeap {
+    private var entries: [SimEvent] = []
+    var first: SimEvent? { entries.first }
+
+    mutating func insert(_ event: SimEvent) {
+        entries.append(event)
+        var child = entries.count - 1
+        while child > 0 {
+            let parent = (child - 1) / 2
+            if !entries[child].isBefore(entries[parent]) { break }
+            entries.swapAt(child, parent)
+            child = parent
+        }
+    }
+
+    mutating func removeFirst() {
+        guard let last = entries.popLast(), !entries.isEmpty else { return }
+        entries[0] = last
+        var parent = 0
+        while true {
+            var child = 2 * parent + 1
+            if child >= entries.count { break }
+            if child + 1 < entries.count, entries[child + 1].isBefore(entries[child]) { child += 1 }
+            if !entries[child].isBefore(entries[parent]) { break }
+            entries.swapAt(child, parent)
+            parent = child
+        }
+    }
+}
