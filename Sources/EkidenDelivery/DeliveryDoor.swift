@@ -12,10 +12,23 @@ package enum HostAction: Sendable, Equatable {
     case settle
 }
 
+/// A job with what is known of its site's addresses.
+package struct Assignment: Sendable {
+    package let job: DeliveryJob
+    /// Addresses that lately failed to connect; tried after the others.
+    package let avoid: [HostAddress]
+
+    package init(job: DeliveryJob, avoid: [HostAddress]) {
+        self.job = job
+        self.avoid = avoid
+    }
+}
+
+/// The house behind one session.
 package protocol DeliveryDoor: Sendable {
-    /// The next job of this session's site, after waiting for one as long as a connection may idle;
-    /// nil: there is none, or the relay stops; say QUIT.
-    func nextJob(_ session: Int, isConnected: Bool) async -> DeliveryJob?
+    /// The next job of this session's site. With a connection to keep it waits for one for as long
+    /// as a connection may idle; nil: there is none, or the relay stops, so say QUIT.
+    func nextJob(isConnected: Bool) async -> Assignment?
 
     /// The bytes of a queued message.
     func content(of message: QueueID) async throws(ContentUnavailable) -> Content
@@ -23,16 +36,10 @@ package protocol DeliveryDoor: Sendable {
     /// The addresses of a host, in the order to be tried.
     func addresses(of exchange: Exchange, until: Instant) async -> AddressResolution
 
-    /// Addresses of the site that lately failed to connect; tried last.
-    func deadAddresses(_ session: Int) async -> [HostAddress]
-
     /// The policy table's word on a failure (DESIGN §7).
     func action(for failure: Failure, isLastHost: Bool) -> HostAction
 
     /// The job has ended. Returns when its outcome is recorded, so that the session's next
     /// transaction never begins before (DESIGN promise 3).
-    func finished(_ session: Int, _ job: DeliveryJob, _ report: AttemptReport) async
-
-    /// The session has ended and its connection is closed.
-    func ended(_ session: Int)
+    func finished(_ report: AttemptReport) async
 }

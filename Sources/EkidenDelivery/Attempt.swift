@@ -1,0 +1,284 @@
+// One attempt at one job: hosts in the order of the plan, until every recipient has a result that
+// the policy table says to settle for, or the attempt's bounds are reached (DESIGN §7: so many
+// addresses, so many sessions, so much time).
+
+import EkidenMail
+import EkidenRuntime
+import EkidenSMTP
+
+/// What an attempt has come to so far.
+struct AttemptProgress {
+    let job: DeliveryJob
+    let end: Instant
+    var plan: ConnectionPlan
+    /// In the job's order; nil while open.
+    var results: [RecipientResult?]
+    /// What the last host said of a recipient that is tried at the next one.
+    var lastFailures: [Failure?]
+    var sessions = 0
+    var report: AttemptReport
+
+    init(_ assignment: Assignment, plan: ConnectionPlan, end: Instant) {
+        job = assignment.job
+        self.plan = plan
+        self.end = end
+        results = Array(repeating: nil, count: job.recipients.count)
+        lastFailures = Array(repeating: nil, count: job.recipients.count)
+        report = AttemptReport(results: [])
+    }
+
+    /// Indices (into the job's recipients) of those without a result.
+    var open: [Int] { results.indices.filter { results[$0] == nil } }
+
+    /// Settles all that is open with what is known of it, else with `failure`.
+    mutating func settle(_ failure: Failure) {
+        for index in open { results[index] = .failed(lastFailures[index] ?? failure) }
+    }
+
+    /// Remembers a failure of those that are tried elsewhere.
+    mutating func postpone(_ failure: Failure) {
+        for index in open { lastFailures[index] = failure }
+    }
+
+    /// The report, complete: one result for each recipient.
+    func finished() -> AttemptReport {
+        var report = report
+        report.results = results.map { result in
+            guard let result else { preconditionFailure("an attempt ended with open recipients") }
+            return result
+        }
+        return report
+    }
+}
+
+extension DeliverySession {
+    mutating func attempt(_ assignment: Assignment) async -> AttemptReport {
+        var progress = AttemptProgress(
+            assignment,
+            plan: ConnectionPlan(
+                site: assignment.job.site,
+                dead: assignment.avoid,
+                limit: settings.addressesPerAttempt,
+                random: random
+            ),
+            end: loop.now() + settings.attemptTime
+        )
+        let content: Content
+        do throws(ContentUnavailable) {
+            content = try await door.content(of: assignment.job.message)
+        } catch {
+            progress.settle(Self.unreadable(error))
+            return progress.finished()
+        }
+        while !progress.open.isEmpty {
+            if crew.isStopping {
+                progress.settle(Self.stopping(.connect))
+            } else if peer != nil {
+                await useConnection(content, &progress)
+            } else {
+                await connect(&progress)
+            }
+        }
+        return progress.finished()
+    }
+
+    // MARK: Finding a host
+
+    /// One step towards a connection: a look-up, or an address; or the end of the attempt.
+    private mutating func connect(_ progress: inout AttemptProgress) async {
+        if progress.sessions >= settings.sessionsPerAttempt || loop.now() >= progress.end {
+            progress.settle(Self.outOfTime(progress))
+            return
+        }
+        switch progress.plan.next() {
+        case .lookUp(let exchange):
+            switch await door.addresses(of: exchange, until: progress.end) {
+            case .addresses(let addresses): progress.plan.found(addresses, for: exchange)
+            case .failure(let failure): progress.plan.notFound(failure)
+            }
+        case .connect(let candidate):
+            await open(candidate, &progress)
+        case .exhausted:
+            progress.settle(Self.noAddress(progress.plan.lookupFailures))
+        }
+    }
+
+    private mutating func open(
+        _ candidate: ConnectionPlan.Candidate,
+        _ progress: inout AttemptProgress
+    ) async {
+        let began = loop.now()
+        do throws(IOFailure) {
+            let connection = try await Connection.connect(
+                to: Endpoint(candidate.address, candidate.exchange.port),
+                from: candidate.address.isV4 ? settings.source4 : settings.source6,
+                on: loop,
+                until: min(began + settings.timeouts.connect, progress.end)
+            )
+            var fresh = PeerConnection(
+                connection,
+                host: candidate.host,
+                settings: settings,
+                crew: crew
+            )
+            progress.sessions += 1
+            progress.report.host = candidate.host
+            let failure = await fresh.makeReady(until: progress.end)
+            if fresh.hasHeardPeer { progress.report.siteIsAlive = true }
+            progress.report.connectTime += loop.now() - began
+            if let failure {
+                _ = consume fresh
+                if !progress.report.siteIsAlive {
+                    progress.report.failedAddresses.append(candidate.address)
+                }
+                hostFailed(failure, &progress)
+            } else {
+                peer = consume fresh
+            }
+        } catch {
+            progress.report.connectTime += loop.now() - began
+            progress.report.failedAddresses.append(candidate.address)
+            hostFailed(Self.connectFailure(error, candidate.host), &progress)
+        }
+    }
+
+    private func hostFailed(_ failure: Failure, _ progress: inout AttemptProgress) {
+        if progress.report.host == nil { progress.report.host = failure.host }
+        progress.postpone(failure)
+        if door.action(for: failure, isLastHost: isLastHost(progress)) == .settle {
+            progress.settle(failure)
+        }
+    }
+
+    private func isLastHost(_ progress: AttemptProgress) -> Bool {
+        !progress.plan.mayHaveMore || progress.sessions >= settings.sessionsPerAttempt
+    }
+
+    // MARK: Talking to it
+
+    private mutating func useConnection(
+        _ content: Content,
+        _ progress: inout AttemptProgress
+    ) async {
+        guard var current = peer.take() else { return }
+        let isReused = current.transactions > 0 && progress.sessions == 0
+        let began = loop.now()
+        progress.report.host = current.host
+        let open = progress.open
+        let recipients = open.map { progress.job.recipients[$0].address }
+        let outcome = await current.transact(
+            progress.job,
+            recipients,
+            content,
+            until: progress.end
+        )
+        progress.report.transferTime += loop.now() - began
+        if isReused, outcome.wasStale {
+            // The peer closed a connection it had let idle; nothing was said, so nothing failed.
+            _ = consume current
+            return
+        }
+        if outcome.peerAnswered { progress.report.siteIsAlive = true }
+        if isReused { progress.sessions += 1 }
+        for (index, result) in zip(open, outcome.results) {
+            if case .failed(let failure) = result,
+                door.action(for: failure, isLastHost: isLastHost(progress)) == .nextHost
+            {
+                progress.lastFailures[index] = failure
+            } else {
+                progress.results[index] = result
+            }
+        }
+        await keep(current, outcome.aftermath, hasOpen: !progress.open.isEmpty)
+    }
+
+    /// Keeps the connection for the next job where peer and settings allow it.
+    private mutating func keep(
+        _ current: consuming PeerConnection,
+        _ aftermath: ClientTransaction.Aftermath,
+        hasOpen: Bool
+    ) async {
+        var current = current
+        current.transactions += 1
+        switch aftermath {
+        case .mustClose: return
+        case .needsReset: current.reset()
+        case .reusable: break
+        }
+        if hasOpen || current.transactions >= settings.messagesPerConnection {
+            // The rest goes to the next host; or this connection has carried its share.
+            await current.quit()
+        } else {
+            peer = consume current
+        }
+    }
+
+    // MARK: Failures
+
+    private static func connectFailure(_ failure: IOFailure, _ host: PeerHost) -> Failure {
+        let (scope, reason): (Failure.Scope, Reason) =
+            switch failure {
+            case .refused: (.host, .connectionRefused)
+            case .timedOut: (.host, .connectionTimedOut)
+            case .unreachable: (.host, .hostUnreachable)
+            case .lost: (.host, .connectionLost)
+            case .cancelled: (.ours, .stopping)
+            case .exhausted, .other: (.ours, .hostUnreachable)
+            }
+        return Failure(
+            scope: scope,
+            isPermanent: false,
+            reason: reason,
+            step: .connect,
+            host: host,
+            text: "connecting to \(host.text): \(failure.text)",
+            // RFC 3463 §3.5: X.4.1, no answer from host.
+            status: EnhancedStatus(4, 4, 1)
+        )
+    }
+
+    static func stopping(_ step: DeliveryStep) -> Failure {
+        Failure(
+            scope: .ours,
+            isPermanent: false,
+            reason: .stopping,
+            step: step,
+            status: EnhancedStatus(4, 3, 2)
+        )
+    }
+
+    private static func unreadable(_ problem: ContentUnavailable) -> Failure {
+        Failure(
+            scope: .ours,
+            isPermanent: problem.isDamage,
+            reason: problem.isDamage ? .damaged : .spoolUnavailable,
+            step: .connect,
+            text: problem.text,
+            status: EnhancedStatus(4, 3, 0)
+        )
+    }
+
+    private static func outOfTime(_ progress: AttemptProgress) -> Failure {
+        Failure(
+            scope: .host,
+            isPermanent: false,
+            reason: .connectionTimedOut,
+            step: .connect,
+            host: progress.report.host,
+            status: EnhancedStatus(4, 4, 1)
+        )
+    }
+
+    /// No host of the site has an address: for good only when every look-up said so for good.
+    private static func noAddress(_ failures: [Failure]) -> Failure {
+        if let temporary = failures.first(where: { !$0.isPermanent }) { return temporary }
+        return failures.first
+            ?? Failure(
+                scope: .site,
+                isPermanent: false,
+                reason: .noAddress,
+                step: .resolve,
+                status: EnhancedStatus(4, 4, 4)
+            )
+    }
+}

@@ -1,0 +1,37 @@
+import EkidenMail
+import EkidenSMTP
+
+/// What delivery is told by the configuration.
+package struct DeliverySettings: Sendable, Equatable {
+    /// The argument of EHLO: a name that resolves to us (RFC 5321 §4.1.4).
+    package var helo: String
+    /// How long each step may take; RFC 5321 §4.5.3.2 gives the minima for clients.
+    package var timeouts: ClientTimeouts
+    /// Bounds an attempt up to the final dot; once that is out the peer's reply is waited for.
+    package var attemptTime: Duration
+    package var addressesPerAttempt: Int
+    package var sessionsPerAttempt: Int
+    package var messagesPerConnection: Int
+    package var source4: HostAddress?
+    package var source6: HostAddress?
+
+    package init(
+        helo: String,
+        timeouts: ClientTimeouts = ClientTimeouts(),
+        attemptTime: Duration = .seconds(300),
+        addressesPerAttempt: Int = 5,
+        sessionsPerAttempt: Int = 2,
+        messagesPerConnection: Int = 1000,
+        source4: HostAddress? = nil,
+        source6: HostAddress? = nil
+    ) {
+        self.helo = helo
+        self.timeouts = timeouts
+        self.attemptTime = attemptTime
+        self.addressesPerAttempt = addressesPerAttempt
+        self.sessionsPerAttempt = sessionsPerAttempt
+        self.messagesPerConnection = messagesPerConnection
+        self.source4 = source4
+        self.source6 = source6
+    }
+}

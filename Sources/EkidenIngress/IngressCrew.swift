@@ -1,0 +1,94 @@
+// All sessions of all listeners: starts them on the loop with the fewest, and ends them when the
+// relay stops. Shared by all loops.
+
+import EkidenMail
+import EkidenRuntime
+import Synchronization
+
+package final class IngressCrew: Sendable {
+    private struct Roll {
+        /// Sessions per loop.
+        var perLoop: [Int]
+        /// Handles of open connections, per loop.
+        var open: [Set<Handle>]
+        var isStopping = false
+    }
+
+    private let loops: [Loop]
+    private let door: any IngressDoor
+    private let events: any EventSink
+    private let roll: Mutex<Roll>
+
+    package init(loops: [Loop], door: any IngressDoor, events: any EventSink) {
+        self.loops = loops
+        self.door = door
+        self.events = events
+        roll = Mutex(
+            Roll(
+                perLoop: Array(repeating: 0, count: loops.count),
+                open: Array(repeating: [], count: loops.count)
+            )
+        )
+    }
+
+    /// Open sessions.
+    package var count: Int { roll.withLock { $0.perLoop.reduce(0, +) } }
+
+    /// Starts a session for a connection just accepted.
+    func take(_ socket: AcceptedSocket, policy: ListenerPolicy, ledger: ConnectionLedger) {
+        let verdict = ledger.enter(socket.peer.address, policy)
+        let loop = roll.withLock { roll in
+            let index = roll.perLoop.indices.min { roll.perLoop[$0] < roll.perLoop[$1] } ?? 0
+            roll.perLoop[index] += 1
+            return loops[index]
+        }
+        loop.spawn {
+            var session = IngressSession(
+                Connection(adopting: socket, on: loop),
+                policy: policy,
+                door: self.door,
+                events: self.events
+            )
+            let handle = session.handle
+            if self.join(handle, on: loop) {
+                await session.run(verdict)
+            } else {
+                await session.turnAway()
+            }
+            _ = consume session
+            self.leave(handle, on: loop)
+            if verdict == .admitted { ledger.leave(socket.peer.address) }
+        }
+    }
+
+    /// Ends all sessions: those between commands with 421 (RFC 5321 §3.8), those within a message
+    /// at once, for it was not acknowledged; a commit under way is finished and answered.
+    package func stop() {
+        roll.withLock { $0.isStopping = true }
+        for loop in loops {
+            loop.call {
+                let open = self.roll.withLock { $0.open[loop.index] }
+                for handle in open { loop.cancel(handle) }
+            }
+        }
+    }
+
+    func report(_ level: EventLevel, _ text: String) {
+        events.emit(.notice(.init(level, "listener", text)), at: loops[0].wallNow())
+    }
+
+    private func join(_ handle: Handle, on loop: Loop) -> Bool {
+        roll.withLock { roll in
+            if roll.isStopping { return false }
+            roll.open[loop.index].insert(handle)
+            return true
+        }
+    }
+
+    private func leave(_ handle: Handle, on loop: Loop) {
+        roll.withLock { roll in
+            roll.open[loop.index].remove(handle)
+            roll.perLoop[loop.index] -= 1
+        }
+    }
+}

@@ -1,0 +1,195 @@
+// One client's connection, from greeting to QUIT. The protocol is a value (`ServerSession`): this
+// driver reads bytes, asks it, does what it says, and answers it with what policy and the house
+// decided. It reads top to bottom like the conversation of RFC 5321 §3; the data phase is in
+// MessageReception.swift.
+
+import EkidenMail
+import EkidenRuntime
+import EkidenSMTP
+
+struct IngressSession: ~Copyable {
+    var connection: Connection
+    var session: ServerSession
+    let policy: ListenerPolicy
+    let door: any IngressDoor
+    let events: any EventSink
+    private var reader = CommandLineReader()
+    var client: ClientFacts
+    /// When the present transaction's MAIL came; for the log.
+    var transactionBegan = Instant(nanoseconds: 0)
+    /// Id of the message that the next refusal is about, if it had one already.
+    var refusedID: QueueID?
+
+    init(
+        _ connection: consuming Connection,
+        policy: ListenerPolicy,
+        door: any IngressDoor,
+        events: any EventSink
+    ) {
+        client = ClientFacts(endpoint: connection.peer, listener: policy.name)
+        self.connection = connection
+        session = ServerSession(policy.session)
+        self.policy = policy
+        self.door = door
+        self.events = events
+    }
+
+    var handle: Handle { connection.handle }
+
+    /// The whole session. Ends when the client quits, breaks off, is too slow or too wrong, or
+    /// when the relay stops.
+    mutating func run(_ verdict: ConnectionLedger.Verdict) async {
+        do throws(IOFailure) {
+            if let refusal = refusal(verdict) {
+                try await close(refusal.reply, rule: refusal.rule)
+                return
+            }
+            queue(session.greeting)
+            try await converse()
+        } catch {
+            await end(error)
+        }
+    }
+
+    /// The relay is stopping: says so and closes.
+    mutating func turnAway() async {
+        try? await close(.shutdown(policy.session), rule: nil)
+    }
+
+    private mutating func converse() async throws(IOFailure) {
+        while true {
+            switch reader.next(in: connection.unread) {
+            case .nothing(let consumed):
+                connection.consume(consumed)
+                // RFC 5321 §4.5.3.2.7: five minutes for the next command, answered 421.
+                connection.setDeadline(connection.loop.turnTime + policy.timeouts.command)
+                guard try await connection.fill() else { return }
+            case .refused(let refusal, let consumed):
+                connection.consume(consumed)
+                if try await !perform(session.refused(refusal)) { return }
+            case .line(let length, let consumed):
+                let unread = connection.unread
+                let line = UnsafeRawBufferPointer(rebasing: unread[..<length])
+                let effect = session.command(line, hasMoreInput: unread.count > consumed)
+                connection.consume(consumed)
+                if try await !perform(effect) { return }
+            }
+        }
+    }
+
+    /// Carries out what the protocol asked for; false when the session is over.
+    private mutating func perform(_ effect: ServerEffect) async throws(IOFailure) -> Bool {
+        switch effect {
+        case .reply(let reply):
+            queue(reply)
+        case .reject(let reply, let rule):
+            queue(reply)
+            log(reply, rule: rule)
+        case .close(let reply, let rule):
+            try await close(reply, rule: rule)
+            return false
+        case .askSender(let mail):
+            transactionBegan = connection.loop.turnTime
+            client.helo = session.helo
+            client.inboundProtocol = session.inboundProtocol
+            return try await perform(judge(mail))
+        case .askRecipient(let path):
+            switch admit(path) {
+            case .success(let address):
+                return try await perform(session.recipientAccepted(address))
+            case .failure(let refusal):
+                return try await perform(
+                    session.recipientRefused(refusal.reply, rule: refusal.rule)
+                )
+            }
+        case .startData(let reply):
+            return try await perform(try await receiveMessage(goAhead: reply))
+        }
+        return true
+    }
+
+    // MARK: Policy
+
+    private mutating func judge(_ mail: MailParameters) -> ServerEffect {
+        do throws(IntakeRefusal) {
+            try door.admit(byteCount: mail.declaredBytes ?? 0)
+            return session.senderAccepted()
+        } catch {
+            return session.senderRefused(error.reply, rule: error.rule)
+        }
+    }
+
+    private func refusal(_ verdict: ConnectionLedger.Verdict) -> IntakeRefusal? {
+        switch verdict {
+        case .admitted:
+            return nil
+        case .tooMany:
+            return IntakeRefusal(.tooBusy(policy.session), rule: "max-connections")
+        case .tooManyFromClient(let limit):
+            let text = "\(limit) connections from \(client.endpoint.address.text) are enough"
+            return IntakeRefusal(
+                Reply(421, EnhancedStatus(4, 7, 0), text),
+                rule: "max-connections-per-client"
+            )
+        }
+    }
+
+    /// Whether mail for that recipient is taken from this client, and to which address it goes.
+    private func admit(_ path: RecipientPath) -> Result<Address, IntakeRefusal> {
+        switch path {
+        case .postmaster:
+            // RFC 5321 §4.5.1: always a valid recipient; who reads it is a setting.
+            if let postmaster = policy.postmaster { return .success(postmaster) }
+            let text = "no postmaster is configured here; set relay.postmaster"
+            return .failure(
+                IntakeRefusal(Reply(451, EnhancedStatus(4, 3, 5), text), rule: "no-postmaster")
+            )
+        case .address(let address):
+            if policy.mayRelay(client.endpoint.address) { return .success(address) }
+            let text =
+                "relaying denied: \(client.endpoint.address.text) is not in a network "
+                + "this relay works for"
+            return .failure(
+                IntakeRefusal(Reply(550, EnhancedStatus(5, 7, 1), text), rule: "relay-denied")
+            )
+        }
+    }
+
+    // MARK: Words
+
+    mutating func queue(_ reply: Reply) { connection.queue(reply.wire) }
+
+    private mutating func log(_ reply: Reply, rule: String) {
+        let mail = session.transaction?.mail
+        events.emit(
+            .rejected(
+                .init(
+                    client: client,
+                    sender: mail?.sender,
+                    id: refusedID,
+                    rule: rule,
+                    reply: reply
+                )
+            ),
+            at: connection.loop.wallNow()
+        )
+        refusedID = nil
+    }
+
+    private mutating func close(_ reply: Reply, rule: String?) async throws(IOFailure) {
+        if let rule { log(reply, rule: rule) }
+        queue(reply)
+        connection.setDeadline(connection.loop.turnTime + .seconds(5))
+        try await connection.flush()
+        connection.shutdownSending()
+    }
+
+    /// The conversation broke: says why where somebody may still listen.
+    private mutating func end(_ failure: IOFailure) async {
+        switch failure {
+        case .timedOut: try? await close(.timeout(policy.session), rule: "timeout")
+        case .cancelled: try? await close(.shutdown(policy.session), rule: nil)
+        case .refused, .unreachable, .lost, .exhausted, .other: return
+        }
+    }
+}

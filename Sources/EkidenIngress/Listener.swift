@@ -1,0 +1,86 @@
+// One listening endpoint: accepts on loop 0 and deals connections out to the loop that has the
+// fewest (docs/decisions/0003). Called by the composition; promises that a full house is answered
+// and not hung up on, and that running out of descriptors pauses accepting instead of spinning.
+
+import EkidenMail
+import EkidenRuntime
+import Glibc
+import Synchronization
+
+package final class Listener: Sendable {
+    package let endpoint: Endpoint
+    package let name: String
+    package let ledger: ConnectionLedger
+
+    private let loop: Loop
+    private let handle: Handle
+    private let crew: IngressCrew
+    private let policy: Mutex<ListenerPolicy>
+    private let isStopping = Mutex(false)
+
+    /// Connections the kernel keeps for us while we are busy.
+    private static let backlog = 1024
+    /// After running out of descriptors or memory.
+    private static let pause: Duration = .milliseconds(100)
+
+    /// Listens; from a task of `loop` (loop 0). Errors: the address is in use, not ours, or needs
+    /// a privilege.
+    package init(
+        on endpoint: Endpoint,
+        policy: ListenerPolicy,
+        crew: IngressCrew,
+        ledger: ConnectionLedger,
+        loop: Loop
+    ) throws(SystemError) {
+        let handle = loop.makeHandle()
+        let result = loop.backend.listen(handle, on: endpoint, backlog: Self.backlog)
+        if result < 0 {
+            loop.releaseHandle(handle)
+            throw SystemError(code: Int32(-result))
+        }
+        self.handle = handle
+        self.loop = loop
+        self.crew = crew
+        self.ledger = ledger
+        self.policy = Mutex(policy)
+        self.endpoint = loop.backend.localEndpoint(handle) ?? endpoint
+        name = policy.name
+    }
+
+    /// New connections take this policy; open ones keep theirs.
+    package func adopt(_ policy: ListenerPolicy) { self.policy.withLock { $0 = policy } }
+
+    package func start() { loop.spawn { await self.serve() } }
+
+    /// Accepts no more; from a task of the listener's loop. Open connections are the crew's.
+    package func stop() {
+        let first = isStopping.withLock { stopping in
+            defer { stopping = true }
+            return !stopping
+        }
+        if first { loop.cancel(handle) }
+    }
+
+    private func serve() async {
+        while await loop.wait(handle, for: .readable) == .ready {
+            switch loop.backend.accept(handle) {
+            case .success(let socket):
+                crew.take(socket, policy: policy.withLock { $0 }, ledger: ledger)
+            case .failure(let error) where error.isWouldBlock:
+                loop.clear(.readable, of: handle)
+            case .failure(let error) where [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.code):
+                crew.report(
+                    .warning,
+                    "can't accept on \(endpoint.text): \(error.text); pausing. "
+                        + "Raise the limit of open files or lower max_connections"
+                )
+                await loop.sleep(for: Self.pause)
+            case .failure:
+                // The client went away between its connect and our accept (ECONNABORTED and kin).
+                continue
+            }
+        }
+        loop.backend.close(handle)
+        loop.releaseHandle(handle)
+    }
+}

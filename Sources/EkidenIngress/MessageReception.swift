@@ -1,0 +1,129 @@
+// The data phase: bytes go from the connection through `BodyReceiver` into the intake, and no reply
+// but 354 is given until the message is durable or refused. While it runs, no byte meets the
+// command parser.
+
+import EkidenMail
+import EkidenRuntime
+import EkidenSMTP
+
+extension IngressSession {
+    /// Receives one message after DATA.
+    /// - Returns: the effect that answers it. Errors: the connection broke; then nothing was taken.
+    mutating func receiveMessage(goAhead: Reply) async throws(IOFailure) -> ServerEffect {
+        guard let transaction = session.transaction else {
+            preconditionFailure("DATA without a transaction")
+        }
+        let mayComplete = policy.mayRelay(client.endpoint.address)
+        let envelope = Envelope(
+            sender: transaction.mail.sender,
+            recipients: transaction.recipients,
+            body: transaction.mail.body,
+            client: client,
+            arrived: connection.loop.wallNow()
+        )
+        let intake: any MessageIntake
+        do throws(IntakeRefusal) {
+            try door.admit(byteCount: transaction.mail.declaredBytes ?? 0)
+            intake = try door.begin(envelope, mayComplete: mayComplete)
+        } catch {
+            // Instead of 354: the client sends no message (RFC 5321 §4.1.1.4).
+            return session.messageRefused(error.reply, rule: error.rule)
+        }
+        queue(goAhead)
+        let refusal: IntakeRefusal?
+        do throws(IOFailure) {
+            refusal = try await receive(into: intake)
+        } catch {
+            await intake.abandon()
+            throw error
+        }
+        if let refusal {
+            await intake.abandon()
+            refusedID = intake.id
+            return session.messageRefused(refusal.reply, rule: refusal.rule)
+        }
+        return await finish(intake, envelope)
+    }
+
+    /// Reads to the final dot. A message that can't be taken is read to its end all the same, for
+    /// the reply has its place after the dot; its refusal is returned.
+    private mutating func receive(
+        into intake: any MessageIntake
+    ) async throws(IOFailure)
+        -> IntakeRefusal?
+    {
+        let lenient = policy.isLenient(client.endpoint.address)
+        var receiver = BodyReceiver(
+            newlines: lenient ? .lenient : .strict,
+            sizeLimitBytes: policy.session.messageBytes
+        )
+        var refusal: IntakeRefusal?
+        let end = connection.loop.turnTime + policy.timeouts.message
+        var run = BytesBuilder(capacity: 0)
+        while true {
+            let taken = receiver.receive(connection.unread, into: &run)
+            connection.consume(taken)
+            if refusal == nil, run.count > 0 {
+                do throws(IntakeRefusal) {
+                    try await intake.append(run.pointer)
+                } catch {
+                    refusal = error
+                }
+            }
+            if receiver.isFinished { break }
+            run.removeAll()
+            // RFC 5321 §4.5.3.2.5 for the block; and a slow drip has an end, too.
+            let block = connection.loop.turnTime + policy.timeouts.dataBlock
+            connection.setDeadline(min(block, end))
+            guard try await connection.fill() else { throw .lost }
+        }
+        if let problem = receiver.problem {
+            return IntakeRefusal(problem.reply, rule: problem.rule.rawValue)
+        }
+        if receiver.bareNewlines > 0 {
+            events.emit(
+                .notice(
+                    .init(
+                        .info,
+                        "listener",
+                        "made \(receiver.bareNewlines) bare CR or LF of "
+                            + "\(client.endpoint.address.text) CRLF (lenient_for)",
+                        id: intake.id
+                    )
+                ),
+                at: connection.loop.wallNow()
+            )
+        }
+        return refusal
+    }
+
+    /// Makes the message durable; then, and only then, says 250 (RFC 5321 §6.1).
+    private mutating func finish(
+        _ intake: any MessageIntake,
+        _ envelope: Envelope
+    ) async
+        -> ServerEffect
+    {
+        do throws(IntakeRefusal) {
+            let accepted = try await intake.finish()
+            events.emit(
+                .accepted(
+                    .init(
+                        id: intake.id,
+                        sender: envelope.sender,
+                        recipients: envelope.recipients,
+                        byteCount: accepted.byteCount,
+                        client: client,
+                        messageID: accepted.messageID,
+                        took: connection.loop.now() - transactionBegan
+                    )
+                ),
+                at: connection.loop.wallNow()
+            )
+            return session.messageAccepted(.queued(as: intake.id))
+        } catch {
+            refusedID = intake.id
+            return session.messageRefused(error.reply, rule: error.rule)
+        }
+    }
+}
