@@ -14,13 +14,16 @@ let settings: [SwiftSetting] = [
 func library(
     _ name: String,
     _ dependencies: [Target.Dependency],
-    testedWith more: [Target.Dependency] = []
+    testedWith more: [Target.Dependency] = [],
+    fixtures: [String] = []
 ) -> [Target] {
     [
         .target(name: name, dependencies: dependencies, swiftSettings: settings),
         .testTarget(
             name: name + "Tests",
             dependencies: [.byName(name: name)] + dependencies + more,
+            // Files the tests read in place (by #filePath), not resources.
+            exclude: fixtures,
             swiftSettings: settings
         ),
     ]
@@ -54,7 +57,7 @@ targets += library("EkidenCrypto", [mail, "CEkiden", "COpenSSL"])
 targets += library("EkidenSMTP", [mail])
 
 // Stages: none imports another
-targets += library("EkidenConfiguration", [mail, runtime])
+targets += library("EkidenConfiguration", [mail, runtime], fixtures: ["Fixtures"])
 targets += library("EkidenRewriting", [mail])
 targets += library("EkidenIngress", [mail, runtime, smtp], testedWith: [simulator])
 targets += library("EkidenSpool", [mail, runtime, crypto], testedWith: [simulator])

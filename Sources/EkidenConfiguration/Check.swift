@@ -37,7 +37,7 @@ enum Check {
             loading.warning(
                 at: loading.position(of: "relay.postmaster"),
                 "relay.postmaster is not set; mail to <postmaster> will be refused with 451, and "
-                    + "bounces that can't be returned will be dropped"
+                    + "bounces that can't be returned have nowhere to go"
             )
         }
         // unix(7): sun_path has 108 bytes, one of them the final zero.
@@ -83,14 +83,19 @@ enum Check {
             }
             if listener.maxMessageSize > c.spool.maxBytes {
                 loading.error(
-                    at: loading.position(of: path + ".max_message_size"),
+                    at: loading.position(of: path + ".max_message_size", "spool.max_bytes"),
                     "listener.max_message_size is larger than all of spool.max_bytes; lower it, or "
                         + "raise spool.max_bytes"
                 )
             }
-            if listener.messageTimeout < listener.dataBlockTimeout {
+            if listener.messageTimeout < listener.dataBlockTimeout,
+                loading.isSet(path + ".data_block_timeout")
+            {
                 loading.warning(
-                    at: loading.position(of: path + ".message_timeout"),
+                    at: loading.position(
+                        of: path + ".message_timeout",
+                        path + ".data_block_timeout"
+                    ),
                     "listener.message_timeout is shorter than data_block_timeout, which then has no "
                         + "effect; raise it"
                 )
@@ -132,21 +137,21 @@ enum Check {
         // A message that gets no file of its own has to fit into a segment with room to spare.
         if c.spool.largeMessage > c.spool.segmentSize / 4 {
             loading.error(
-                at: loading.position(of: "spool.large_message"),
+                at: loading.position(of: "spool.large_message", "spool.segment_size"),
                 "spool.large_message is more than a quarter of spool.segment_size; lower it, or "
                     + "raise spool.segment_size"
             )
         }
         if c.spool.maxBytes < 4 * c.spool.segmentSize {
             loading.warning(
-                at: loading.position(of: "spool.max_bytes"),
+                at: loading.position(of: "spool.max_bytes", "spool.segment_size"),
                 "spool.max_bytes is less than four segments; the log takes more than that on disk, "
                     + "lower spool.segment_size too"
             )
         }
         if c.spool.minFreeSpace < c.spool.segmentSize {
             loading.warning(
-                at: loading.position(of: "spool.min_free_space"),
+                at: loading.position(of: "spool.min_free_space", "spool.segment_size"),
                 "spool.min_free_space is less than one segment; the disk may fill up before new "
                     + "mail is refused, raise it"
             )
@@ -175,7 +180,7 @@ enum Check {
                     + "longer than mail, lower it"
             )
         }
-        if retry.delayNoticeAfter >= retry.lifetime {
+        if retry.delayNoticeAfter >= retry.lifetime, loading.isSet("retry.delay_notice_after") {
             loading.warning(
                 at: loading.position(of: "retry.delay_notice_after"),
                 "retry.delay_notice_after is not shorter than retry.lifetime, so no notice would "
@@ -190,7 +195,7 @@ enum Check {
             .contains(sites.connectionsStart) || sites.connectionsMin > sites.connectionsMax
         {
             loading.error(
-                at: loading.position(of: "sites.connections_start"),
+                at: loading.position(of: "sites.connections_start", "sites.connections_min"),
                 "sites.connections_min (\(sites.connectionsMin)), connections_start "
                     + "(\(sites.connectionsStart)) and connections_max (\(sites.connectionsMax)) "
                     + "must not go down in this order; change one of them"
@@ -235,7 +240,7 @@ enum Check {
             for host in route.exchanges(defaultPort: c.delivery.port) {
                 guard let address = host.literal else { continue }
                 let target = Endpoint(address, host.port)
-                if own.contains(where: { overlap($0, target) }) {
+                if own.contains(where: { takes($0, target) }) {
                     loading.error(
                         at: loading.position(of: path + ".hosts"),
                         "route \"\(route.name)\" leads to \(target.text), where this relay listens "
@@ -244,6 +249,14 @@ enum Check {
                 }
             }
         }
+    }
+
+    /// A connection to `target` surely ends at `listener`. Which of the other addresses are ours is
+    /// known to the running relay alone.
+    private static func takes(_ listener: Endpoint, _ target: Endpoint) -> Bool {
+        listener == target
+            || listener.port == target.port && listener.address.isUnspecified
+                && listener.address.isV4 == target.address.isV4 && target.address.isLoopback
     }
 
     private static func resolver(_ c: Configuration, _ loading: inout Loading) {
@@ -257,9 +270,11 @@ enum Check {
 
     private static func delivery(_ c: Configuration, _ loading: inout Loading) {
         let delivery = c.delivery
-        if delivery.attemptTime < delivery.connectTimeout {
+        if delivery.attemptTime < delivery.connectTimeout,
+            loading.isSet("delivery.connect_timeout")
+        {
             loading.warning(
-                at: loading.position(of: "delivery.attempt_time"),
+                at: loading.position(of: "delivery.attempt_time", "delivery.connect_timeout"),
                 "delivery.attempt_time is shorter than delivery.connect_timeout, so a host that "
                     + "does not answer takes the whole attempt; raise it, or lower the other"
             )
@@ -290,7 +305,7 @@ enum Check {
     private static func limits(_ c: Configuration, _ loading: inout Loading) {
         if c.limits.intakeMemory < 4 * c.spool.largeMessage {
             loading.error(
-                at: loading.position(of: "limits.intake_memory"),
+                at: loading.position(of: "limits.intake_memory", "spool.large_message"),
                 "limits.intake_memory is less than four times spool.large_message, too little for "
                     + "more than a few sessions; raise it"
             )
@@ -300,7 +315,7 @@ enum Check {
             c.listeners.reduce(0) { $0 + $1.maxConnections } + c.delivery.maxConnections + 200
         if c.limits.openFiles < wanted {
             loading.warning(
-                at: loading.position(of: "limits.open_files"),
+                at: loading.position(of: "limits.open_files", "delivery.max_connections"),
                 "limits.open_files (\(c.limits.openFiles)) is less than the \(wanted) that all "
                     + "connections allowed would need; raise it, or lower max_connections"
             )

@@ -50,7 +50,10 @@ extension Configuration {
                 }
             }
             // Checks across settings would only repeat, in other words, what is wrong with one.
-            if loading.problems.isEmpty { Check.run(configuration, &loading) }
+            if loading.problems.isEmpty {
+                configuration.makeDefaultsGiveWay(loading)
+                Check.run(configuration, &loading)
+            }
         } catch {
             loading.error(at: error.position, error.sentence)
         }

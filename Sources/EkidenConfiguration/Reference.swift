@@ -95,7 +95,8 @@ package enum Reference {
         so that the file holds only what differs; without a file the relay listens on
         `127.0.0.1:2525` and `[::1]:2525` and takes mail from this machine alone. A name that is not
         a setting, a value of the wrong type, unit or range is an error with its line and column, and
-        nothing is guessed.
+        nothing is guessed. Where the file's own values leave no room for the default of another
+        setting, the default gives way: `connections_max = 2` alone also means to start with 2.
 
         - `ekiden config check FILE` reads a file and says all that is wrong or doubtful with it.
         - `ekiden config explain NAME` explains a setting or lists a section.

@@ -65,3 +65,7 @@ struct TestRandom {
 
     mutating func element<T>(_ array: [T]) -> T { array[below(array.count)] }
 }
+
+extension TestFiles {
+    static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}

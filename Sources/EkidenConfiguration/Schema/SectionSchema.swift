@@ -168,10 +168,16 @@ struct Loading {
 
     mutating func note(_ position: TOMLPosition, of path: String) { positions[path] = position }
 
-    /// Where a setting stands, or else the section it would stand in.
-    func position(of path: String) -> TOMLPosition? {
-        if let position = positions[path] { return position }
-        return path.lastIndex(of: ".").flatMap { positions[String(path[..<$0])] }
+    /// The file sets it, rather than leaving it at its default.
+    func isSet(_ path: String) -> Bool { positions[path] != nil }
+
+    /// Where the first of these settings that is set stands; when none is, the section of the
+    /// first.
+    func position(of paths: String...) -> TOMLPosition? {
+        for path in paths {
+            if let position = positions[path] { return position }
+        }
+        return paths.first?.lastIndex(of: ".").flatMap { positions[String(paths[0][..<$0])] }
     }
 
     mutating func error(at position: TOMLPosition?, _ sentence: String) {
