@@ -2,23 +2,23 @@
 
 var commandTree: Command {
     Command(
-    name: "",
-    summary: "Ekiden, a mail relay",
-    details: """
-        One binary: the daemon, the tools around it and the questions one asks it.
-        Commands that talk to the daemon use its control socket (--socket).
-        """,
-    options: [],
-    examples: [
-        Example("ekiden serve --config /etc/ekiden/ekiden.toml", "Run the relay"),
-        Example("ekiden queue", "What waits, why, and when it is tried next"),
-        Example("ekiden queue show --help", "Help exists for every command"),
-    ],
-    subcommands: [
-        sinkCommand, benchCommand, versionCommand, helpCommand,
-    ],
-    run: nil
-)
+        name: "",
+        summary: "Ekiden, a mail relay",
+        details: """
+            One binary: the daemon, the tools around it and the questions one asks it.
+            Commands that talk to the daemon use its control socket (--socket).
+            """,
+        options: [],
+        examples: [
+            Example("ekiden serve --config /etc/ekiden/ekiden.toml", "Run the relay"),
+            Example("ekiden queue", "What waits, why, and when it is tried next"),
+            Example("ekiden queue show --help", "Help exists for every command"),
+        ],
+        subcommands: [
+            sinkCommand, benchCommand, versionCommand, helpCommand,
+        ],
+        run: nil
+    )
 }
 
 let versionText = "0.1.0"

@@ -41,7 +41,10 @@ let benchCommand = Command(
     run: runBench
 )
 
-private func runBench(_ invocation: Invocation, _ console: Console) throws(CommandProblem)
+private func runBench(
+    _ invocation: Invocation,
+    _ console: Console
+) throws(CommandProblem)
     -> ExitStatus
 {
     let plan = BenchPlan(
@@ -108,7 +111,8 @@ private func drive(
         if console.errorIsTerminal, now - shownAt > 250_000_000 {
             shownAt = now
             let seconds = Double(now - start) / 1e9
-            var line = "accepted \(load.accepted)/\(plan.messages)"
+            var line =
+                "accepted \(load.accepted)/\(plan.messages)"
                 + " (\(fixed(Double(load.accepted) / seconds, 0))/s)"
             if sink != nil {
                 line += "  delivered \(arrived) (\(fixed(Double(arrived) / seconds, 0))/s)"

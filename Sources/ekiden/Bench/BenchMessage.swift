@@ -22,7 +22,8 @@ enum BenchMark {
     static let field = Array("X-Ekiden-Bench: ".utf8)
     static let byteCount = 3 * 16 + 2
 
-    static func write(run: UInt64, sequence: Int, time: Int64, into bytes: inout ArraySlice<UInt8>) {
+    static func write(run: UInt64, sequence: Int, time: Int64, into bytes: inout ArraySlice<UInt8>)
+    {
         let numbers = [run, UInt64(sequence), UInt64(time)]
         for (index, number) in numbers.enumerated() {
             let start = bytes.startIndex + index * 17
@@ -50,7 +51,9 @@ enum BenchMark {
             }
             return value
         }
-        guard let run = number(0), let sequence = number(1), let time = number(2) else { return nil }
+        guard let run = number(0), let sequence = number(1), let time = number(2) else {
+            return nil
+        }
         return (run, Int(truncatingIfNeeded: sequence), Int64(truncatingIfNeeded: time))
     }
 }
@@ -80,7 +83,8 @@ struct BenchTexts {
         envelope = mail + recipients.joined() + data
 
         let blank = String(repeating: "0", count: BenchMark.byteCount)
-        let before = "From: <\(plan.sender)>\r\nTo: <\(addresses[0])>\r\nSubject: ekiden bench\r\n"
+        let before =
+            "From: <\(plan.sender)>\r\nTo: <\(addresses[0])>\r\nSubject: ekiden bench\r\n"
             + "Date: \(date.mailDate)\r\nMessage-ID: <"
         let middle = "@bench.localhost>\r\n"
         var spaced = Array(blank.utf8)
@@ -94,7 +98,9 @@ struct BenchTexts {
         messageIDOffset = before.utf8.count
 
         var body: [UInt8] = []
-        let line = Array("The quick brown fox jumps over the lazy dog while the relay takes its baton.\r\n".utf8)
+        let line = Array(
+            "The quick brown fox jumps over the lazy dog while the relay takes its baton.\r\n".utf8
+        )
         let room = max(0, plan.messageBytes - header.count)
         while body.count + line.count <= room { body += line }
         let rest = room - body.count

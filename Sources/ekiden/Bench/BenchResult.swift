@@ -33,7 +33,8 @@ struct BenchResult {
     var cpuMicrosecondsPerMessage: Double { accepted > 0 ? cpuSeconds * 1e6 / Double(accepted) : 0 }
 
     var text: String {
-        var text = "\(plan.messages) messages of \(plan.messageBytes) bytes, "
+        var text =
+            "\(plan.messages) messages of \(plan.messageBytes) bytes, "
             + "\(plural(plan.sessions, "session")), "
             + (plan.pipelines ? "pipelined, " : "not pipelined, ")
             + (plan.keepsConnections ? "connections kept\n" : "a connection for each message\n")
@@ -43,7 +44,8 @@ struct BenchResult {
         }
         text += "\n" + row("dot to 250", toReply)
         if let delivery { text += row("dot to delivered", delivery.times) }
-        text += "\nthe benchmark itself used \(fixed(cpuMicrosecondsPerMessage, 1)) µs of CPU a message\n"
+        text +=
+            "\nthe benchmark itself used \(fixed(cpuMicrosecondsPerMessage, 1)) µs of CPU a message\n"
         if failed > 0 { text += "FAILED \(failed)\n" }
         for problem in problems { text += "  \(problem.count) × \(problem.words)\n" }
         if let delivery, delivery.missing > 0 { text += "NOT DELIVERED \(delivery.missing)\n" }

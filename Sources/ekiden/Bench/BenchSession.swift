@@ -117,7 +117,11 @@ final class BenchSession {
         if line.count > 3, line[line.startIndex + 3] == UInt8(ascii: "-") { return .goesOn }
         let digit = line[line.startIndex]
         let expected: UInt8
-        if case .data = awaited { expected = UInt8(ascii: "3") } else { expected = UInt8(ascii: "2") }
+        if case .data = awaited {
+            expected = UInt8(ascii: "3")
+        } else {
+            expected = UInt8(ascii: "2")
+        }
         guard digit == expected else { return .failed(words(line)) }
         return advance()
     }

@@ -19,7 +19,8 @@ extension Command {
         if !subcommands.isEmpty {
             text += "\nCommands:\n" + columns(subcommands.map { ($0.word, $0.summary) })
         }
-        text += "\nOptions:\n" + columns((options + [Self.helpOption]).map { ($0.synopsis, $0.help) })
+        text +=
+            "\nOptions:\n" + columns((options + [Self.helpOption]).map { ($0.synopsis, $0.help) })
         if !examples.isEmpty {
             text += "\nExamples:\n"
             for example in examples { text += "  \(example.line)\n      \(example.explanation)\n" }

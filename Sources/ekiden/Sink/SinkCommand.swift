@@ -17,7 +17,12 @@ let sinkCommand = Command(
         A step may be narrowed to command lines that contain a text: rcpt~bob@
         """,
     options: [
-        Option("listen", "l", value: "ADDRESS:PORT", "Where to listen (127.0.0.1:2526); port 0 takes any"),
+        Option(
+            "listen",
+            "l",
+            value: "ADDRESS:PORT",
+            "Where to listen (127.0.0.1:2526); port 0 takes any"
+        ),
         Option("print", "p", value: "WHAT", "headers, all, envelope (the standard) or none"),
         Option("json", "Print one JSON object per message instead of text"),
         Option("store", "s", value: "DIR", "Store each message there"),
@@ -25,8 +30,18 @@ let sinkCommand = Command(
         Option("reply", value: "STEP=REPLY", repeats: true, "Answer a step with CODE:STATUS:TEXT"),
         Option("drop-at", value: "STEP", repeats: true, "Hang up without a word at a step"),
         Option("reply-once", "Each --reply and --drop-at holds once, then all is well"),
-        Option("delay", value: "TIME", repeats: true, "Wait before each reply, or STEP=TIME before one"),
-        Option("without", value: "EXTENSION", repeats: true, "Do not offer an extension (8BITMIME)"),
+        Option(
+            "delay",
+            value: "TIME",
+            repeats: true,
+            "Wait before each reply, or STEP=TIME before one"
+        ),
+        Option(
+            "without",
+            value: "EXTENSION",
+            repeats: true,
+            "Do not offer an extension (8BITMIME)"
+        ),
     ],
     examples: [
         Example("ekiden sink --print headers", "Show what arrives on port 2526"),
@@ -35,12 +50,18 @@ let sinkCommand = Command(
             "ekiden sink --reply 'rcpt~bob@=450:4.2.1:mailbox busy'",
             "Defer one recipient, take all others"
         ),
-        Example("ekiden sink --drop-at dot --reply-once", "Take the first message and hang up unanswered"),
+        Example(
+            "ekiden sink --drop-at dot --reply-once",
+            "Take the first message and hang up unanswered"
+        ),
     ],
     run: runSink
 )
 
-private func runSink(_ invocation: Invocation, _ console: Console) throws(CommandProblem)
+private func runSink(
+    _ invocation: Invocation,
+    _ console: Console
+) throws(CommandProblem)
     -> ExitStatus
 {
     let what = invocation.value("print") ?? "envelope"
@@ -62,7 +83,12 @@ private func runSink(_ invocation: Invocation, _ console: Console) throws(Comman
     capture.contentBytes = store != nil || what == "all" ? .max : what == "headers" ? 1 << 20 : 0
 
     raiseDescriptorLimit()
-    let writer = SinkWriter(console: console, what: what, json: invocation.has("json"), store: store)
+    let writer = SinkWriter(
+        console: console,
+        what: what,
+        json: invocation.has("json"),
+        store: store
+    )
     let server = try SinkServer(
         listeningOn: try sinkEndpoint(invocation.value("listen") ?? "127.0.0.1:2526"),
         capture: capture,

@@ -70,7 +70,9 @@ final class SinkServer {
         if !delayed.isEmpty {
             let now = monotonicNanoseconds()
             let next = delayed.compactMap { connections[$0]?.resumeAt }.min() ?? now
-            patience = Int32(clamping: min(Int64(milliseconds), max(0, (next - now) / 1_000_000 + 1)))
+            patience = Int32(
+                clamping: min(Int64(milliseconds), max(0, (next - now) / 1_000_000 + 1))
+            )
         }
         poller.wait(milliseconds: patience) { descriptor, interest in
             if descriptor == listener.descriptor {
@@ -153,7 +155,11 @@ final class SinkServer {
 
     private func send(_ connection: Connection) {
         let output = connection.session.takeOutput()
-        if connection.unsent.isEmpty { connection.unsent = output } else { connection.unsent += output }
+        if connection.unsent.isEmpty {
+            connection.unsent = output
+        } else {
+            connection.unsent += output
+        }
         if !connection.unsent.isEmpty {
             let sent = connection.unsent.withUnsafeBytes { connection.socket.send($0) }
             if sent < 0 {

@@ -1,1 +1,0 @@
-// EkidenControl begins here.

@@ -1,1 +1,0 @@
-// Tests of EkidenControl begin here.
