@@ -1,1 +1,0 @@
-// EkidenSpool begins here.

@@ -1,0 +1,211 @@
+// One segment of the log as the running spool knows it, and the supply of fresh ones: the next
+// segment is always made, or recycled, before it is needed, and a reserve that intake never uses
+// stays aside for the day the disk is full.
+
+import EkidenMail
+import EkidenRuntime
+
+/// `@unchecked Sendable`: touched on the owner loop alone.
+final class LogSegment: @unchecked Sendable {
+    let number: UInt32
+    /// Only of the segment that is written to.
+    var file: DiskFile?
+    let byteCount: Int
+    /// Where the next frame goes; when sealed, what counts.
+    var end = 0
+    /// Everything before is durable.
+    var synced = 0
+    var lastSequence: UInt64 = 0
+    /// Made from the reserve: for marks, operators and bounces, not for intake.
+    var isReserve: Bool
+    /// Frames, for the footer; empty once that is written.
+    var frames: [FrameEntry] = []
+    var hasFooter = false
+    /// It failed under us: only the part before `end` counts, and the next preamble says so.
+    var isCut = false
+    /// For reading what is stored; on the bulk lane, so that it never delays the log.
+    var reader: DiskFile?
+    /// Reads under way: the file must stay as it is.
+    var pins = 0
+
+    init(number: UInt32, file: DiskFile?, byteCount: Int, isReserve: Bool = false) {
+        self.number = number
+        self.file = file
+        self.byteCount = byteCount
+        self.isReserve = isReserve
+    }
+
+    var room: Int { byteCount - end }
+}
+
+/// `@unchecked Sendable`: touched on the owner loop alone.
+final class SegmentSupply: @unchecked Sendable {
+    private let disk: any Disk
+    private let owner: Loop
+    private let segmentBytes: Int
+    private var nextNumber: UInt32
+
+    private(set) var next: LogSegment?
+    private(set) var hasReserve: Bool
+    /// Files under `log/` that are free to become segments.
+    private(set) var spares: [String]
+    /// Why the last attempt to make a segment or the reserve failed.
+    private(set) var failure: DiskFailure?
+    private var isWorking = false
+    private var isStopped = false
+    private var waiters: [UnsafeContinuation<Void, Never>] = []
+    /// Called when a shortage ends or begins.
+    var changed: () -> Void = {}
+
+    init(
+        disk: any Disk,
+        owner: Loop,
+        segmentBytes: Int,
+        nextNumber: UInt32,
+        hasReserve: Bool,
+        spares: [String]
+    ) {
+        self.disk = disk
+        self.owner = owner
+        self.segmentBytes = segmentBytes
+        self.nextNumber = nextNumber
+        self.hasReserve = hasReserve
+        self.spares = spares
+    }
+
+    /// Files of segment size it holds.
+    var fileCount: Int { spares.count + (next == nil ? 0 : 1) + (hasReserve ? 1 : 0) }
+    /// Intake must stop: what is left is for draining.
+    var isShort: Bool { failure != nil && (next == nil || !hasReserve) }
+    var mayRollForIntake: Bool { next != nil || failure == nil }
+
+    func stop() { isStopped = true }
+
+    /// Starts making what is missing, unless that is under way.
+    func refill() {
+        guard !isWorking, !isStopped, next == nil || !hasReserve else { return }
+        isWorking = true
+        owner.spawn { [self] in
+            await work()
+            isWorking = false
+            let resumed = waiters
+            waiters = []
+            for waiter in resumed { waiter.resume() }
+            changed()
+        }
+    }
+
+    /// Waits until no work is under way.
+    func settle() async {
+        if isWorking { await withUnsafeContinuation { waiters.append($0) } }
+    }
+
+    private func work() async {
+        // On a full disk what comes free restores the reserve first.
+        let reserveFirst = failure != nil && !spares.isEmpty
+        do throws(DiskFailure) {
+            if reserveFirst, !hasReserve { try await makeReserve() }
+            if next == nil { next = try await makeSegment() }
+            if !hasReserve { try await makeReserve() }
+            failure = nil
+        } catch {
+            failure = error
+        }
+    }
+
+    /// The next segment. With `usingReserve` the reserve is taken when there is nothing else.
+    func take(usingReserve: Bool) async throws(DiskFailure) -> LogSegment {
+        if next == nil {
+            refill()
+            await settle()
+        }
+        if let segment = next {
+            next = nil
+            refill()
+            return segment
+        }
+        guard usingReserve, hasReserve else {
+            throw failure ?? DiskFailure(.other, "the spool is stopping")
+        }
+        hasReserve = false
+        let segment = try await adopt(SegmentName.reserve, isReserve: true)
+        changed()
+        return segment
+    }
+
+    /// Gives a file's room back to the supply; keeps at most one spare beyond what is missing.
+    func recycle(_ number: UInt32) async throws(DiskFailure) {
+        let path = SegmentName.segment(number)
+        let missing = (next == nil ? 1 : 0) + (hasReserve ? 0 : 1)
+        if spares.count < max(1, missing) {
+            let spare = SegmentName.spare(number)
+            try await disk.rename(path, to: spare)
+            try await disk.syncDirectory("log")
+            spares.append(spare)
+            refill()
+        } else {
+            try await disk.remove(path)
+            try await disk.syncDirectory("log")
+        }
+    }
+
+    private func makeSegment() async throws(DiskFailure) -> LogSegment {
+        let number = nextNumber
+        if let spare = spares.popLast() { return try await adopt(spare, isReserve: false) }
+        nextNumber += 1
+        let path = SegmentName.segment(number)
+        try await preallocate(path)
+        let file = try await disk.open(path, .readWrite, lane: .log)
+        return LogSegment(number: number, file: file, byteCount: segmentBytes)
+    }
+
+    /// Makes an existing file of segment size the next segment. Its name is durable before it is
+    /// written to, and its number is new, so that no old frame in it looks alive.
+    private func adopt(_ path: String, isReserve: Bool) async throws(DiskFailure) -> LogSegment {
+        let number = nextNumber
+        nextNumber += 1
+        let name = SegmentName.segment(number)
+        try await disk.rename(path, to: name)
+        try await disk.syncDirectory("log")
+        let file = try await disk.open(name, .readWrite, lane: .log)
+        return LogSegment(
+            number: number,
+            file: file,
+            byteCount: segmentBytes,
+            isReserve: isReserve
+        )
+    }
+
+    private func makeReserve() async throws(DiskFailure) {
+        if let spare = spares.popLast() {
+            try await disk.rename(spare, to: SegmentName.reserve)
+            try await disk.syncDirectory("log")
+        } else {
+            try await preallocate(SegmentName.reserve)
+        }
+        hasReserve = true
+    }
+
+    /// A new file of segment size, zeros and all, with its name durable. A failed one is removed.
+    private func preallocate(_ path: String) async throws(DiskFailure) {
+        // Made under another name first: a half-made file is never taken for a whole one.
+        let making = path + ".new"
+        do throws(DiskFailure) {
+            let file: DiskFile
+            do { file = try await disk.open(making, .create, lane: .bulk) } catch {
+                guard error.kind == .exists else { throw error }
+                file = try await disk.open(making, .readWrite, lane: .bulk)
+            }
+            do { try await disk.preallocate(file, byteCount: segmentBytes) } catch {
+                await disk.close(file)
+                throw error
+            }
+            await disk.close(file)
+            try await disk.rename(making, to: path)
+            try await disk.syncDirectory("log")
+        } catch {
+            try? await disk.remove(making)
+            throw error
+        }
+    }
+}
