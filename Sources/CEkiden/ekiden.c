@@ -64,8 +64,12 @@ long ekiden_pread_nowait(int fd, void *buffer, size_t n, int64_t offset) {
     return r < 0 ? -errno : r;
 }
 
-long ekiden_peer_user(int fd) {
+int ekiden_peer(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid) {
     struct ucred c;
     socklen_t n = sizeof c;
-    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n) ? -errno : (long)c.uid;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &c, &n)) return -errno;
+    *uid = c.uid;
+    *gid = c.gid;
+    *pid = c.pid;
+    return 0;
 }

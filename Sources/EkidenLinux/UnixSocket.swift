@@ -39,10 +39,19 @@ extension LinuxBackend {
         return 0
     }
 
-    /// The user id of the process at the other end of a Unix socket; nil if the kernel won't say.
-    package func peerUser(_ handle: Handle) -> UInt32? {
-        let uid = ekiden_peer_user(descriptor(of: handle))
-        return uid < 0 ? nil : UInt32(uid)
+    /// Who is at the other end of a Unix socket; nil if the kernel won't say.
+    package func peerProcess(_ handle: Handle) -> (uid: UInt32, gid: UInt32, pid: Int32)? {
+        var uid: UInt32 = 0
+        var gid: UInt32 = 0
+        var pid: Int32 = 0
+        let result = ekiden_peer(descriptor(of: handle), &uid, &gid, &pid)
+        return result == 0 ? (uid, gid, pid) : nil
+    }
+
+    /// Gives the socket file to a group, so that its members may connect.
+    package static func setGroup(_ path: String, _ name: String) -> SystemError? {
+        guard let group = getgrnam(name) else { return SystemError(code: ENOENT) }
+        return chown(path, uid_t.max, group.pointee.gr_gid) == 0 ? nil : SystemError(code: errno)
     }
 
     /// Whether somebody listens there; a file left by a process that is gone refuses.

@@ -15,7 +15,7 @@ var commandTree: Command {
             Example("ekiden queue show --help", "Help exists for every command"),
         ],
         subcommands: [
-            sinkCommand, benchCommand, versionCommand, helpCommand,
+            serveCommand, sinkCommand, benchCommand, versionCommand, helpCommand,
         ],
         run: nil
     )

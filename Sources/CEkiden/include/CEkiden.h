@@ -31,8 +31,8 @@ void ekiden_thread_name(const char *name);
 
 /* accept4 without blocking and with close-on-exec: a descriptor or -errno. */
 int ekiden_accept(int fd, void *address, unsigned *length);
-/* The user id at the other end of a Unix socket, or -errno. */
-long ekiden_peer_user(int fd);
+/* Who is at the other end of a Unix socket: 0 or -errno. */
+int ekiden_peer(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid);
 /* pread from memory only: count, 0 at the end, or -errno (EAGAIN: would have to wait). */
 long ekiden_pread_nowait(int fd, void *buffer, size_t n, int64_t offset);
 

@@ -1,1 +1,0 @@
-// EkidenRelay begins here.

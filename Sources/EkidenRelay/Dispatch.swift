@@ -1,0 +1,282 @@
+// The one owner of the scheduler. It lives on loop 0; whoever needs a decision leaves a letter
+// (`ask`), and the letters of a turn are answered together. What the scheduler wants done is done
+// here: names looked up, sessions started and woken, failures without a connection judged.
+
+import EkidenConfiguration
+import EkidenDelivery
+import EkidenMail
+import EkidenResolver
+import EkidenRuntime
+import EkidenScheduler
+import EkidenSpool
+import Synchronization
+
+final class Dispatch: Sendable {
+    let house: House
+    let loop: Loop
+    private let core: LoopBound<Core>
+    private let crew: SessionCrew
+
+    /// Made on loop 0, where it stays.
+    init(house: House, settings: EkidenScheduler.SchedulerSettings) {
+        self.house = house
+        loop = house.owner
+        crew = SessionCrew(loops: house.loops)
+        core = LoopBound(
+            Core(
+                scheduler: Scheduler(settings: settings, random: house.random),
+                alarm: house.owner.makeHandle()
+            ),
+            on: house.owner
+        )
+    }
+
+    /// What only loop 0 touches.
+    final class Core {
+        let scheduler: Scheduler
+        /// Wakes the clockwork when something falls due.
+        let alarm: Handle
+        var desks: [SessionID: SessionDesk] = [:]
+        var nextLoop = 0
+        var pumpIsScheduled = false
+        var isStopped = false
+
+        init(scheduler: Scheduler, alarm: Handle) {
+            self.scheduler = scheduler
+            self.alarm = alarm
+        }
+    }
+
+    var moment: Moment { Moment(loop.backend) }
+
+    // MARK: Letters
+
+    /// Runs `body` on loop 0 and does what it makes necessary; returns its result on the caller's
+    /// loop.
+    func ask<T: Sendable>(_ body: @escaping @Sendable (Core) -> T) async -> T {
+        await withUnsafeContinuation { continuation in
+            tell { continuation.resume(returning: body($0)) }
+        }
+    }
+
+    /// The same without an answer; in the order told.
+    func tell(_ body: @escaping @Sendable (Core) -> Void) {
+        loop.call {
+            let core = self.core.value
+            body(core)
+            self.schedulePump(core)
+        }
+    }
+
+    // MARK: Mail comes in
+
+    /// A message is durable. Called on loop 0 by the spool, before its client is answered.
+    func accepted(_ message: QueuedMessage) {
+        let core = core.value
+        add(message, core)
+        schedulePump(core)
+    }
+
+    /// Hands a message of the spool to the scheduler.
+    func add(_ message: QueuedMessage, _ core: Core) {
+        let routes = house.settings.routes
+        core.scheduler.add(message, route: { routes.nextHop(of: $0) }, at: moment)
+    }
+
+    /// Everything the spool holds at start, in order of arrival.
+    func takeUpQueue() async {
+        let core = core.value
+        core.scheduler.reserve(messages: house.spool.statistics.messages)
+        var position = QueueID(number: 0)
+        while true {
+            let page = house.spool.messages(after: position, limit: 1000)
+            for message in page { add(message, core) }
+            guard let last = page.last else { break }
+            position = last.id
+        }
+        schedulePump(core)
+    }
+
+    // MARK: Clockwork
+
+    /// Keeps time for the scheduler until `stop`.
+    func start() {
+        loop.spawn {
+            let core = self.core.value
+            while !core.isStopped {
+                let wake = await self.loop.wait(core.alarm, for: .signalled)
+                if wake == .cancelled { break }
+                self.loop.clear(.signalled, of: core.alarm)
+                self.loop.setDeadline(core.alarm, .distantFuture)
+                _ = core.scheduler.tick(at: self.moment)
+                self.pump(core)
+                // A turn's bound of work is done; others have theirs before it goes on.
+                await Task.yield()
+            }
+            self.loop.releaseHandle(core.alarm)
+        }
+    }
+
+    private func schedulePump(_ core: Core) {
+        if core.pumpIsScheduled { return }
+        core.pumpIsScheduled = true
+        loop.atEndOfTurn {
+            let core = self.core.value
+            core.pumpIsScheduled = false
+            self.pump(core)
+        }
+    }
+
+    private func pump(_ core: Core) {
+        for effect in core.scheduler.takeEffects() { perform(effect, core) }
+        guard !core.isStopped else { return }
+        loop.setDeadline(core.alarm, core.scheduler.nextWakeUp ?? .distantFuture)
+        if core.scheduler.nextWakeUp.map({ $0 <= loop.turnTime }) == true {
+            loop.signal(core.alarm)
+        }
+    }
+
+    private func perform(_ effect: Effect, _ core: Core) {
+        switch effect {
+        case .resolve(let hop):
+            resolve(hop)
+        case .startSession(let id, let site):
+            startSession(id, site, core)
+        case .wakeSession(let id), .endSession(let id):
+            core.desks[id]?.wake()
+        case .failed(let job, let failure):
+            judgeUnsent(job, failure)
+        case .event(let event):
+            house.log(event)
+        }
+    }
+
+    private func resolve(_ hop: NextHop) {
+        let patience = house.settings.scheduler.resolveDeadline
+        loop.spawn {
+            let resolution = await self.house.resolver.resolve(
+                hop,
+                on: self.loop,
+                until: self.loop.now() + patience
+            )
+            self.tell { $0.scheduler.resolved(hop, resolution, at: self.moment) }
+        }
+    }
+
+    // MARK: Sessions
+
+    private func startSession(_ id: SessionID, _ site: Site, _ core: Core) {
+        let sessionLoop = house.loops[core.nextLoop % house.loops.count]
+        core.nextLoop += 1
+        let desk = SessionDesk(id: id, loop: sessionLoop, dispatch: self)
+        core.desks[id] = desk
+        sessionLoop.spawn {
+            desk.open()
+            var session = DeliverySession(
+                loop: sessionLoop,
+                door: desk,
+                settings: self.house.settings.delivery,
+                random: self.house.random,
+                crew: self.crew
+            )
+            await session.run()
+            _ = consume session
+            desk.close()
+            self.tell { core in
+                core.desks[id] = nil
+                core.scheduler.sessionEnded(id, at: self.moment)
+            }
+        }
+    }
+
+    /// What a session is to do next: its job with addresses and all, nothing yet, or end.
+    func turn(of id: SessionID) async -> SessionTurn {
+        await ask { core in
+            while true {
+                switch core.scheduler.nextJob(for: id, at: self.moment) {
+                case .idle: return .idle
+                case .end: return .end
+                case .job(let job):
+                    if let queued = self.house.spool.message(job.message),
+                        let delivery = job.deliveryJob(of: queued)
+                    {
+                        return .job(
+                            JobFacts(
+                                id: job.id,
+                                statuses: queued.recipients,
+                                expiryIsPaused: self.house.spool.expiryPause != nil
+                            ),
+                            Assignment(job: delivery, avoid: job.avoid)
+                        )
+                    }
+                    // The spool has finished it; the scheduler forgets it, too.
+                    core.scheduler.finished(
+                        id,
+                        job.id,
+                        JobEnd(
+                            dispositions: job.recipients.map { _ in .done },
+                            health: .unknown
+                        ),
+                        at: self.moment
+                    )
+                }
+            }
+        }
+    }
+
+    // MARK: Failures without a connection
+
+    private func judgeUnsent(_ job: Job, _ failure: Failure) {
+        guard let queued = house.spool.message(job.message),
+            let delivery = job.deliveryJob(of: queued)
+        else {
+            let dispositions = job.recipients.map { _ in Disposition.done }
+            tell { $0.scheduler.settled(job.id, dispositions, at: self.moment) }
+            return
+        }
+        loop.spawn {
+            let report = AttemptReport(
+                results: delivery.recipients.map { _ in .failed(failure) },
+                host: failure.host
+            )
+            let dispositions = await self.house.conclude(
+                delivery,
+                report,
+                queued.recipients,
+                expiryIsPaused: self.house.spool.expiryPause != nil
+            )
+            self.tell { $0.scheduler.settled(job.id, dispositions, at: self.moment) }
+        }
+    }
+
+    // MARK: Stopping
+
+    /// Sends nothing new; ends when every session has ended, or at `deadline`.
+    func stop(until deadline: Instant) async {
+        await ask { $0.scheduler.setPause(.stopping, at: self.moment) }
+        crew.stopSending()
+        while loop.now() < deadline {
+            if await ask({ $0.scheduler.sessionCount }) == 0 { break }
+            await loop.sleep(for: .milliseconds(20))
+        }
+        crew.stopWaiting()
+        await ask { core in
+            core.isStopped = true
+            self.loop.cancel(core.alarm)
+        }
+    }
+}
+
+/// The scheduler's answer, made ready for a session.
+enum SessionTurn: Sendable {
+    case job(JobFacts, Assignment)
+    case idle
+    case end
+}
+
+/// What the judge will want to know of a job, as it was when the job began.
+struct JobFacts: Sendable {
+    let id: JobID
+    let statuses: [RecipientStatus]
+    let expiryIsPaused: Bool
+}

@@ -1,0 +1,153 @@
+// The way in: a message's bytes pass through the header rewriter into the spool. Ingress holds the
+// door (`IngressDoor`); rewriting and spool don't know each other.
+
+import EkidenIngress
+import EkidenMail
+import EkidenRewriting
+import EkidenRuntime
+import EkidenSMTP
+import EkidenSpool
+
+final class FrontDoor: IngressDoor {
+    private let house: House
+
+    init(house: House) { self.house = house }
+
+    func admit(byteCount: Int) throws(IntakeRefusal) {
+        do throws(SpoolRefusal) {
+            try house.spool.admit(byteCount: byteCount)
+        } catch {
+            throw IntakeRefusal(error)
+        }
+    }
+
+    func begin(
+        _ envelope: Envelope,
+        mayComplete: Bool
+    ) throws(IntakeRefusal)
+        -> any MessageIntake
+    {
+        let settings = house.settings
+        let id = house.spool.nextID()
+        let rules = RewriteRules(
+            received: ReceivedFacts(
+                envelope: envelope,
+                id: id,
+                byHost: settings.hostName,
+                date: envelope.arrived
+            ),
+            addsMissingFields: mayComplete && settings.addsMissingHeaders
+        )
+        return Intake(id: id, envelope: envelope, rules: rules, spool: house.spool)
+    }
+}
+
+/// One message on its way from the client to the disk.
+final class Intake: MessageIntake {
+    let id: QueueID
+    private let envelope: Envelope
+    private let spool: Spool
+    private var rewriter: HeaderRewriter?
+    private var header: RewrittenHeader?
+    private var body: BodyIntake?
+    private var bodyFacts = FactsGatherer()
+
+    init(id: QueueID, envelope: Envelope, rules: RewriteRules, spool: Spool) {
+        self.id = id
+        self.envelope = envelope
+        self.spool = spool
+        rewriter = HeaderRewriter(rules)
+    }
+
+    func append(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal) {
+        var rest = bytes
+        if header == nil {
+            rest = UnsafeRawBufferPointer(rebasing: rest[try rewrite(rest)...])
+            guard let header else { return }
+            try await appendBody(header.bodyStart.pointer)
+        }
+        try await appendBody(rest)
+    }
+
+    func finish() async throws(IntakeRefusal) -> AcceptedMessage {
+        if header == nil { endHeader() }
+        guard let header, let body else { preconditionFailure("finished twice") }
+        self.body = nil
+        do throws(SpoolRefusal) {
+            let stored = try await body.finish()
+            var facts = MessageFacts(header: FactsGatherer(), body: bodyFacts)
+            facts.merge(header: header.facts)
+            let content = Content(header: header.block, body: stored, facts: facts)
+            try await spool.accept(NewMessage(id: id, envelope: envelope, content: content))
+            return AcceptedMessage(
+                byteCount: content.byteCount,
+                messageID: header.findings.messageID
+            )
+        } catch {
+            throw IntakeRefusal(error)
+        }
+    }
+
+    func abandon() async {
+        if let body {
+            self.body = nil
+            await body.abandon()
+        }
+    }
+
+    /// Feeds the header; returns how many bytes it took.
+    private func rewrite(_ bytes: UnsafeRawBufferPointer) throws(IntakeRefusal) -> Int {
+        do throws(HeaderProblem) {
+            let taken = try rewriter?.append(bytes) ?? 0
+            if rewriter?.isComplete == true { endHeader() }
+            return taken
+        } catch {
+            throw IntakeRefusal(error.reply, rule: error.rule)
+        }
+    }
+
+    private func endHeader() {
+        guard let done = rewriter.take() else { return }
+        header = done.finish()
+        body = spool.makeBody(for: id)
+    }
+
+    private func appendBody(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal) {
+        guard bytes.count > 0, let body else { return }
+        bodyFacts.gather(bytes)
+        do throws(SpoolRefusal) {
+            try await body.append(bytes)
+        } catch {
+            throw IntakeRefusal(error)
+        }
+    }
+}
+
+extension MessageFacts {
+    /// Adds the facts of the header block to those of the body.
+    mutating func merge(header: MessageFacts) {
+        lines += header.lines
+        longestLineBytes = max(longestLineBytes, header.longestLineBytes)
+        hasLeadingDot = hasLeadingDot || header.hasLeadingDot
+        headerHasEightBit = header.headerHasEightBit || header.bodyHasEightBit
+    }
+}
+
+extension IntakeRefusal {
+    /// The spool's refusal in the client's language.
+    init(_ refusal: SpoolRefusal) {
+        switch refusal.kind {
+        case .full:
+            // RFC 5321 §4.2.3: 452, insufficient system storage; RFC 3463 §3.4: X.3.1.
+            self.init(
+                Reply(452, EnhancedStatus(4, 3, 1), "the queue is full; try again later"),
+                rule: "spool-full"
+            )
+        case .unavailable:
+            self.init(
+                Reply(451, EnhancedStatus(4, 3, 0), "the queue's disk is not well; try again"),
+                rule: "spool-unavailable"
+            )
+        }
+    }
+}

@@ -1,0 +1,151 @@
+// What all rooms of the house share, and what happens between them: an attempt's report is judged,
+// its marks are recorded together with the messages it causes, and what happened is told.
+
+import EkidenConfiguration
+import EkidenDelivery
+import EkidenMail
+import EkidenOutcome
+import EkidenResolver
+import EkidenRuntime
+import EkidenScheduler
+import EkidenSpool
+import Synchronization
+
+final class House: Sendable {
+    let loops: [Loop]
+    let spool: Spool
+    let resolver: Resolver
+    let random: any RandomSource
+    private let events: any EventSink
+    private let current: Mutex<RelaySettings>
+
+    init(
+        loops: [Loop],
+        spool: Spool,
+        resolver: Resolver,
+        random: any RandomSource,
+        events: any EventSink,
+        settings: RelaySettings
+    ) {
+        self.loops = loops
+        self.spool = spool
+        self.resolver = resolver
+        self.random = random
+        self.events = events
+        current = Mutex(settings)
+    }
+
+    /// Loop 0: owner of the spool's index and of the scheduler.
+    var owner: Loop { loops[0] }
+
+    var settings: RelaySettings { current.withLock { $0 } }
+
+    func adopt(_ settings: RelaySettings) { current.withLock { $0 = settings } }
+
+    func log(_ event: Event) { events.emit(event, at: owner.wallNow()) }
+
+    func notice(_ level: EventLevel, _ part: String, _ text: String, id: QueueID? = nil) {
+        log(.notice(.init(level, part, text, id: id)))
+    }
+
+    // MARK: Outcome
+
+    /// The policy table's word, as delivery understands it.
+    func action(for failure: Failure, isLastHost: Bool) -> HostAction {
+        Classification.action(for: failure, isLastHost: isLastHost) == .nextHost
+            ? .nextHost : .settle
+    }
+
+    /// Judges an attempt and records its outcome. Returns when the marks are the kernel's (with a
+    /// bounce: when marks and bounce are durable), and what the scheduler is to do with each
+    /// recipient.
+    func conclude(
+        _ job: DeliveryJob,
+        _ report: AttemptReport,
+        _ statuses: [RecipientStatus],
+        expiryIsPaused: Bool
+    ) async -> [Disposition] {
+        let settings = settings
+        let verdict = Judgement(
+            job: job,
+            report: report,
+            statuses: statuses,
+            settings: settings.retry,
+            now: owner.wallNow(),
+            expiryIsPaused: expiryIsPaused,
+            draw: random.fraction()
+        ).verdict()
+        var caused: [NewMessage] = []
+        for plan in verdict.reports { caused.append(await compose(plan, job, settings)) }
+        if !verdict.marks.isEmpty {
+            let group = MarkGroup(id: job.message, marks: verdict.marks, caused: caused)
+            _ = await spool.record(group)
+        }
+        for event in verdict.events { log(event) }
+        for message in caused { tellAccepted(message) }
+        if verdict.isDamaged {
+            notice(
+                .error,
+                "spool",
+                "the stored bytes of this message are damaged; see ekiden spool verify",
+                id: job.message
+            )
+        }
+        return verdict.dispositions.map {
+            switch $0 {
+            case .done: .done
+            case .retry(let after, let because): .retry(after: after, because: because)
+            case .again: .again
+            }
+        }
+    }
+
+    /// Writes a report; with the message itself where it is small enough and can be read.
+    private func compose(
+        _ plan: ReportPlan,
+        _ job: DeliveryJob,
+        _ settings: RelaySettings
+    ) async
+        -> NewMessage
+    {
+        var header = Bytes()
+        var body: Bytes?
+        if let content = try? await spool.content(of: job.message) {
+            header = content.header
+            if content.byteCount <= settings.returnedBytesMax {
+                switch content.body {
+                case .memory(let bytes): body = bytes
+                case .stored(let reader, let count):
+                    body = try? await reader.read(at: 0, count: count)
+                }
+            }
+        }
+        var request = ReportRequest(
+            plan: plan,
+            reportingHost: settings.hostName,
+            id: spool.nextID(),
+            originalID: job.message,
+            originalSender: job.sender,
+            arrived: job.arrived,
+            now: owner.wallNow(),
+            originalHeader: header,
+            originalBody: body
+        )
+        request.wholeBytesMax = settings.returnedBytesMax
+        return ReportComposer(request).message()
+    }
+
+    private func tellAccepted(_ message: NewMessage) {
+        log(
+            .accepted(
+                .init(
+                    id: message.id,
+                    sender: message.envelope.sender,
+                    recipients: message.envelope.recipients,
+                    byteCount: message.content.byteCount,
+                    client: message.envelope.client
+                )
+            )
+        )
+    }
+}

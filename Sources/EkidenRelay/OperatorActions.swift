@@ -1,0 +1,187 @@
+// What an operator changes: durable first, then in the scheduler, then answered. A recipient in
+// flight is waited for a little; then the change is refused for that message and nothing of it is
+// done.
+
+import EkidenControl
+import EkidenMail
+import EkidenRuntime
+import EkidenScheduler
+import EkidenSpool
+
+extension Relay {
+    /// How long a change waits for recipients in flight.
+    private static let inFlightPatience = Duration.seconds(5)
+
+    func act(
+        _ action: QueueAction,
+        on selection: Selection,
+        for peer: ControlPeer
+    )
+        async throws(ControlProblem) -> ControlPage
+    {
+        let targets = await targets(of: selection)
+        if targets.isEmpty {
+            throw ControlProblem(.notFound, "no message in the queue matches")
+        }
+        var outcomes: [any ControlRow] = []
+        var done = 0
+        for target in targets {
+            if let problem = await apply(action, to: target, peer.uid) {
+                outcomes.append(OutcomeRow(id: target.id, problem: problem))
+            } else {
+                done += 1
+            }
+        }
+        let end = ControlEnd(count: done, failed: outcomes.count)
+        return ControlPage(rows: outcomes, rest: .end(end))
+    }
+
+    /// A message, and which of its recipients are meant; nil: all.
+    private struct Target: Sendable {
+        let id: QueueID
+        var recipients: [Int]?
+    }
+
+    private func targets(of selection: Selection) async -> [Target] {
+        if case .ids(let ids) = selection { return ids.map { Target(id: $0) } }
+        var found: [Target] = []
+        var position = QueueID(number: 0)
+        while true {
+            let after = position
+            let page = await dispatch.ask {
+                core -> [(QueuedMessage, [EkidenScheduler.RecipientRow])] in
+                self.house.spool.messages(after: after, limit: 500).map {
+                    ($0, core.scheduler.rows(of: $0.id, at: self.dispatch.moment))
+                }
+            }
+            for (message, rows) in page {
+                position = message.id
+                if let target = Self.target(message, rows, selection) { found.append(target) }
+            }
+            if page.count < 500 { return found }
+        }
+    }
+
+    private static func target(
+        _ message: QueuedMessage,
+        _ rows: [EkidenScheduler.RecipientRow],
+        _ selection: Selection
+    ) -> Target? {
+        switch selection {
+        case .ids: return nil
+        case .all: return Target(id: message.id)
+        case .from(let sender):
+            let isHis = message.sender.text.asciiLowercased == sender.asciiLowercased
+            return isHis ? Target(id: message.id) : nil
+        case .toDomain(let domain):
+            let wanted = Domain(domain)
+            let those = message.recipients.indices.filter {
+                message.recipients[$0].state == .pending
+                    && message.recipients[$0].address.domain == wanted
+            }
+            return those.isEmpty ? nil : Target(id: message.id, recipients: those)
+        case .site(let site):
+            let those = rows.filter { $0.site?.text == site || $0.nextHop.text == site }
+            return those.isEmpty
+                ? nil : Target(id: message.id, recipients: those.map(\.recipient))
+        }
+    }
+
+    /// nil when it was done.
+    private func apply(
+        _ action: QueueAction,
+        to target: Target,
+        _ uid: UInt32
+    ) async
+        -> ControlProblem?
+    {
+        switch action {
+        case .retry:
+            let result = await dispatch.ask {
+                $0.scheduler.retry(target.id, by: uid, at: self.dispatch.moment)
+            }
+            return problem(result, target.id)
+        case .hold:
+            return await hold(target.id, uid)
+        case .release:
+            do throws(OperatorRefusal) {
+                try await house.spool.release(target.id, uid: uid)
+            } catch {
+                return problem(error, target.id)
+            }
+            let result = await dispatch.ask {
+                $0.scheduler.release(target.id, by: uid, at: self.dispatch.moment)
+            }
+            return problem(result, target.id)
+        case .delete:
+            return await delete(target, uid)
+        }
+    }
+
+    private func hold(_ id: QueueID, _ uid: UInt32) async -> ControlProblem? {
+        do throws(OperatorRefusal) {
+            try await house.spool.hold(id, uid: uid)
+        } catch {
+            return problem(error, id)
+        }
+        let hold = Hold(reason: .operatorHold, uid: uid, since: house.owner.wallNow())
+        let result = await dispatch.ask {
+            $0.scheduler.hold(id, hold, at: self.dispatch.moment)
+        }
+        return problem(result, id)
+    }
+
+    /// First out of the scheduler, so that nothing is sent that was deleted; then for good.
+    private func delete(_ target: Target, _ uid: UInt32) async -> ControlProblem? {
+        let end = house.owner.now() + Self.inFlightPatience
+        while true {
+            let result = await dispatch.ask {
+                $0.scheduler.remove(target.id, by: uid, at: self.dispatch.moment)
+            }
+            if case .inFlight = result, house.owner.now() < end {
+                await house.owner.sleep(for: .milliseconds(50))
+                continue
+            }
+            if let problem = problem(result, target.id) { return problem }
+            break
+        }
+        do throws(OperatorRefusal) {
+            try await house.spool.remove(target.id, recipients: target.recipients, uid: uid)
+        } catch {
+            await takeUpAgain(target.id)
+            return problem(error, target.id)
+        }
+        // With only some of its recipients deleted the message goes on for the others.
+        if target.recipients != nil { await takeUpAgain(target.id) }
+        return nil
+    }
+
+    private func takeUpAgain(_ id: QueueID) async {
+        await dispatch.ask { core in
+            if let message = self.house.spool.message(id) { self.dispatch.add(message, core) }
+        }
+    }
+
+    // MARK: Problems in words
+
+    private func problem(_ result: OperatorResult, _ id: QueueID) -> ControlProblem? {
+        switch result {
+        case .done: nil
+        case .unknown: Self.noMessage(id)
+        case .inFlight(let count):
+            ControlProblem(
+                .inFlight,
+                "\(count) recipients of \(id.text) are being delivered at this moment",
+                hint: "ask again in a few seconds"
+            )
+        }
+    }
+
+    private func problem(_ refusal: OperatorRefusal, _ id: QueueID) -> ControlProblem {
+        switch refusal {
+        case .notFound: Self.noMessage(id)
+        case .unavailable(let text):
+            ControlProblem(.unavailable, "it could not be made durable: \(text)")
+        }
+    }
+}

@@ -1,0 +1,307 @@
+// Ekiden, from the wire to the wire. This file is the order of things; everything it names is a
+// stage that knows nothing of the others.
+//
+//   network → Ingress → Rewriting → Spool → Scheduler → Resolver → Delivery → network
+//                                     ▲                               │
+//                                     └────────── Outcome ◄───────────┘
+
+import EkidenConfiguration
+import EkidenIngress
+import EkidenMail
+import EkidenResolver
+import EkidenRuntime
+import EkidenSpool
+import Synchronization
+
+/// The world a relay runs in: the real one, or a simulated one.
+package struct RelayWorld: Sendable {
+    /// At least one; the first is the owner of spool and scheduler.
+    package var loops: [Loop]
+    package var disk: any Disk
+    package var names: any NameTransport
+    package var random: any RandomSource
+    package var events: any EventSink
+    /// This machine's addresses.
+    package var localNetworks: [NetworkPrefix]
+    /// The bytes of the system's table of host names (`/etc/hosts`).
+    package var hostTable: [UInt8]
+    package var program: ProgramFacts
+
+    package init(
+        loops: [Loop],
+        disk: any Disk,
+        names: any NameTransport,
+        random: any RandomSource,
+        events: any EventSink,
+        localNetworks: [NetworkPrefix] = [],
+        hostTable: [UInt8] = [],
+        program: ProgramFacts = ProgramFacts()
+    ) {
+        self.loops = loops
+        self.disk = disk
+        self.names = names
+        self.random = random
+        self.events = events
+        self.localNetworks = localNetworks
+        self.hostTable = hostTable
+        self.program = program
+    }
+}
+
+/// What `ekiden status` says of the program itself.
+package struct ProgramFacts: Sendable {
+    package var version: String
+    package var processID: Int
+    /// nil: it runs on defaults.
+    package var configurationFile: String?
+
+    package init(version: String = "", processID: Int = 0, configurationFile: String? = nil) {
+        self.version = version
+        self.processID = processID
+        self.configurationFile = configurationFile
+    }
+}
+
+/// Why a relay could not start; the sentence says what and what to do.
+package struct StartFailure: Error, Sendable, Equatable {
+    package let text: String
+    package init(_ text: String) { self.text = text }
+}
+
+package final class Relay: Sendable {
+    let house: House
+    let dispatch: Dispatch
+    let crew: IngressCrew
+    let listeners: [Listener]
+    let started: WallTime
+    let world: RelayWorld
+    let rates: RateMeter
+    private let state = Mutex(State())
+
+    private struct State {
+        var isStopping = false
+        var lastReload: (at: WallTime, text: String)?
+        var reloader: Reloader?
+    }
+
+    /// Reads the configuration's source again and applies it; what it said, or what is wrong.
+    package typealias Reloader = @Sendable (Relay) async -> Result<String, StartFailure>
+
+    // MARK: Start, in the order of the path from its end: who takes mail comes last
+
+    /// Opens the spool, takes up what it holds, and listens. From a task of the first loop.
+    package static func start(
+        _ configuration: Configuration,
+        in given: RelayWorld
+    )
+        async throws(StartFailure) -> Relay
+    {
+        let rates = RateMeter(clock: given.loops[0].backend, events: given.events)
+        var counted = given
+        counted.events = rates
+        let world = counted
+        let owner = world.loops[0]
+        owner.preconditionCurrent()
+        let settings = RelaySettings(configuration)
+        let inlet = Inlet()
+        let (spool, recovery) = try await openSpool(settings, world, inlet)
+        let house = House(
+            loops: world.loops,
+            spool: spool,
+            resolver: Resolver(
+                transport: world.names,
+                random: world.random,
+                settings: settings.resolver(
+                    local: world.localNetworks,
+                    hosts: HostTable(text: world.hostTable)
+                ),
+                cacheEntries: configuration.resolver.cacheMax
+            ),
+            random: world.random,
+            events: world.events,
+            settings: settings
+        )
+        let dispatch = Dispatch(house: house, settings: settings.scheduler)
+        inlet.open { dispatch.accepted($0) }
+        await dispatch.takeUpQueue()
+        dispatch.start()
+        let crew = IngressCrew(
+            loops: world.loops,
+            door: FrontDoor(house: house),
+            events: world.events
+        )
+        let listeners: [Listener]
+        do throws(StartFailure) {
+            listeners = try listen(settings, crew, owner)
+        } catch {
+            await dispatch.stop(until: owner.now())
+            await spool.close()
+            throw error
+        }
+        let relay = Relay(
+            world: world,
+            rates: rates,
+            house: house,
+            dispatch: dispatch,
+            crew: crew,
+            listeners: listeners
+        )
+        for listener in listeners { listener.start() }
+        house.notice(
+            .info,
+            "relay",
+            "started with \(recovery.messages) messages in the queue; listening on "
+                + listeners.map(\.endpoint.text).joined(separator: ", ")
+        )
+        return relay
+    }
+
+    private init(
+        world: RelayWorld,
+        rates: RateMeter,
+        house: House,
+        dispatch: Dispatch,
+        crew: IngressCrew,
+        listeners: [Listener]
+    ) {
+        self.world = world
+        self.rates = rates
+        self.house = house
+        self.dispatch = dispatch
+        self.crew = crew
+        self.listeners = listeners
+        started = house.owner.wallNow()
+    }
+
+    private static func openSpool(
+        _ settings: RelaySettings,
+        _ world: RelayWorld,
+        _ inlet: Inlet
+    ) async throws(StartFailure) -> (Spool, RecoveryReport) {
+        do throws(SpoolOpenFailure) {
+            return try await Spool.open(
+                disk: world.disk,
+                owner: world.loops[0],
+                settings: settings.spool,
+                events: world.events,
+                hooks: SpoolHooks(accepted: { inlet.take($0) })
+            )
+        } catch {
+            let directory = settings.configuration.spool.directory
+            throw StartFailure("can't open the spool in \(directory): \(error.text)")
+        }
+    }
+
+    private static func listen(
+        _ settings: RelaySettings,
+        _ crew: IngressCrew,
+        _ loop: Loop
+    )
+        throws(StartFailure) -> [Listener]
+    {
+        var listeners: [Listener] = []
+        for listener in settings.configuration.listeners {
+            let ledger = ConnectionLedger()
+            for endpoint in listener.listen {
+                do throws(SystemError) {
+                    listeners.append(
+                        try Listener(
+                            on: endpoint,
+                            policy: settings.policy(of: listener),
+                            crew: crew,
+                            ledger: ledger,
+                            loop: loop
+                        )
+                    )
+                } catch {
+                    throw StartFailure(
+                        "listener \"\(listener.name)\" can't listen on \(endpoint.text): "
+                            + error.text
+                    )
+                }
+            }
+        }
+        return listeners
+    }
+
+    // MARK: Stop, in reverse
+
+    /// Takes no new mail, sends nothing new, waits for replies to final dots for at most the
+    /// configured time, and closes the spool. From a task of the first loop.
+    package func stop() async {
+        let isFirst = state.withLock { state in
+            defer { state.isStopping = true }
+            return !state.isStopping
+        }
+        guard isFirst else { return }
+        let owner = house.owner
+        let deadline = owner.now() + house.settings.configuration.relay.stopTime
+        house.notice(.info, "relay", "stopping")
+        for listener in listeners { listener.stop() }
+        crew.stop()
+        await dispatch.stop(until: deadline)
+        while crew.count > 0, owner.now() < deadline { await owner.sleep(for: .milliseconds(10)) }
+        house.resolver.stop(at: owner.now())
+        await house.spool.close()
+        house.notice(.info, "relay", "stopped")
+    }
+
+    // MARK: Reload
+
+    /// Takes another configuration: all of it that needs no restart. Open sessions keep what they
+    /// began with. Returns what a person should know.
+    package func reload(_ configuration: Configuration) async -> String {
+        let running = house.settings.configuration
+        let fixed = configuration.restartOnlyChanges(from: running)
+        let settings = RelaySettings(configuration.keepingRestartOnly(of: running))
+        house.adopt(settings)
+        house.resolver.replace(
+            settings.resolver(local: world.localNetworks, hosts: HostTable(text: world.hostTable))
+        )
+        for listener in listeners {
+            if let own = settings.configuration.listeners.first(where: { $0.name == listener.name })
+            {
+                listener.adopt(settings.policy(of: own))
+            }
+        }
+        await dispatch.ask { $0.scheduler.settings = settings.scheduler }
+        let text =
+            fixed.isEmpty
+            ? "configuration reloaded"
+            : "configuration reloaded; these need a restart: " + fixed.joined(separator: ", ")
+        noteReload(text, .info)
+        return text
+    }
+
+    /// A configuration that could not be used: the running one stays.
+    package func reloadFailed(_ text: String) -> Result<String, StartFailure> {
+        noteReload("configuration not reloaded, the running one stays: " + text, .error)
+        return .failure(StartFailure(text))
+    }
+
+    private func noteReload(_ text: String, _ level: EventLevel) {
+        let now = house.owner.wallNow()
+        state.withLock { $0.lastReload = (now, text) }
+        house.notice(level, "config", text)
+    }
+
+    /// How the operator's "reload" reaches the configuration's source.
+    package func setReloader(_ reloader: @escaping Reloader) {
+        state.withLock { $0.reloader = reloader }
+    }
+
+    var reloader: Reloader? { state.withLock { $0.reloader } }
+    var isStopping: Bool { state.withLock { $0.isStopping } }
+    var lastReload: (at: WallTime, text: String)? { state.withLock { $0.lastReload } }
+}
+
+/// Where durable messages go once there is somebody to take them.
+final class Inlet: Sendable {
+    private let taker = Mutex<(@Sendable (QueuedMessage) -> Void)?>(nil)
+
+    func open(_ take: @escaping @Sendable (QueuedMessage) -> Void) {
+        taker.withLock { $0 = take }
+    }
+
+    func take(_ message: QueuedMessage) { taker.withLock { $0 }?(message) }
+}

@@ -1,0 +1,117 @@
+// The house as one delivery session sees it: where its jobs come from, and where their outcome
+// goes. At home on the session's loop; `wake` is called from loop 0.
+
+import EkidenDelivery
+import EkidenMail
+import EkidenRuntime
+import EkidenScheduler
+import Synchronization
+
+final class SessionDesk: DeliveryDoor {
+    private struct State {
+        /// Signalled when the scheduler has a word for an idle session.
+        var bell: Handle?
+        var facts: JobFacts?
+        var assignment: Assignment?
+    }
+
+    private let id: SessionID
+    private let loop: Loop
+    private let dispatch: Dispatch
+    private let state = Mutex(State())
+
+    private var house: House { dispatch.house }
+
+    init(id: SessionID, loop: Loop, dispatch: Dispatch) {
+        self.id = id
+        self.loop = loop
+        self.dispatch = dispatch
+    }
+
+    func open() {
+        let bell = loop.makeHandle()
+        state.withLock { $0.bell = bell }
+    }
+
+    func close() {
+        let bell = state.withLock { state in
+            defer { state.bell = nil }
+            return state.bell
+        }
+        if let bell { loop.releaseHandle(bell) }
+    }
+
+    /// Ends an idle session's wait; one that is not idle asks anyway.
+    func wake() {
+        if let bell = state.withLock({ $0.bell }) { loop.signal(bell) }
+    }
+
+    // MARK: DeliveryDoor
+
+    func nextJob(isConnected: Bool) async -> Assignment? {
+        guard let bell = state.withLock({ $0.bell }) else { return nil }
+        let idleEnd = loop.now() + house.settings.idleTime
+        while true {
+            loop.clear(.signalled, of: bell)
+            switch await dispatch.turn(of: id) {
+            case .end: return nil
+            case .job(let facts, let assignment):
+                state.withLock {
+                    $0.facts = facts
+                    $0.assignment = assignment
+                }
+                return assignment
+            case .idle:
+                if !isConnected { return nil }
+                loop.setDeadline(bell, idleEnd)
+                if await loop.wait(bell, for: .signalled) != .ready { return nil }
+            }
+        }
+    }
+
+    func content(of message: QueueID) async throws(ContentUnavailable) -> Content {
+        try await house.spool.content(of: message)
+    }
+
+    func addresses(of exchange: Exchange, until: Instant) async -> AddressResolution {
+        await house.resolver.addresses(of: exchange, on: loop, until: until)
+    }
+
+    func action(for failure: Failure, isLastHost: Bool) -> HostAction {
+        house.action(for: failure, isLastHost: isLastHost)
+    }
+
+    func finished(_ report: AttemptReport) async {
+        let (facts, assignment) = state.withLock { state in
+            defer { state.assignment = nil }
+            return (state.facts, state.assignment)
+        }
+        guard let facts, let assignment else { return }
+        let dispositions = await house.conclude(
+            assignment.job,
+            report,
+            facts.statuses,
+            expiryIsPaused: facts.expiryIsPaused
+        )
+        let end = JobEnd(
+            dispositions: dispositions,
+            health: Self.health(report),
+            failedAddresses: report.failedAddresses,
+            aliveAddress: report.siteIsAlive ? report.host?.endpoint?.address : nil
+        )
+        dispatch.tell { [id, dispatch] core in
+            core.scheduler.finished(id, facts.id, end, at: dispatch.moment)
+        }
+    }
+
+    private static func health(_ report: AttemptReport) -> SiteHealth {
+        if report.siteIsAlive { return .alive }
+        for case .failed(let failure) in report.results {
+            switch failure.scope {
+            case .host, .site: return .trouble(failure)
+            case .message, .recipient, .ours: continue
+            }
+        }
+        return .unknown
+    }
+}
