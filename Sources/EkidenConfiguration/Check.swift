@@ -88,6 +88,19 @@ enum Check {
                         + "raise spool.max_bytes"
                 )
             }
+            // RFC 5321 §4.5.3.1.8 and §4.5.3.1.7: the least a server takes.
+            if listener.maxRecipients < 100 {
+                loading.warning(
+                    at: loading.position(of: path + ".max_recipients"),
+                    "listener.max_recipients is under 100, which clients may rely on; raise it"
+                )
+            }
+            if listener.maxMessageSize < 65_536 {
+                loading.warning(
+                    at: loading.position(of: path + ".max_message_size"),
+                    "listener.max_message_size is under 64KiB, which clients may rely on; raise it"
+                )
+            }
             if listener.messageTimeout < listener.dataBlockTimeout,
                 loading.isSet(path + ".data_block_timeout")
             {
@@ -228,6 +241,12 @@ enum Check {
                     "there is already a route \"\(route.name)\"; give this one another name"
                 )
             }
+            if let first = route.retryFirst, let ceiling = route.retryCeiling, first > ceiling {
+                loading.error(
+                    at: loading.position(of: path + ".retry_first"),
+                    "route.retry_first is longer than retry_ceiling; lower it"
+                )
+            }
             for domain in route.domains {
                 if let other = owner[domain] {
                     loading.error(
@@ -303,13 +322,6 @@ enum Check {
     }
 
     private static func limits(_ c: Configuration, _ loading: inout Loading) {
-        if c.limits.intakeMemory < 4 * c.spool.largeMessage {
-            loading.error(
-                at: loading.position(of: "limits.intake_memory", "spool.large_message"),
-                "limits.intake_memory is less than four times spool.large_message, too little for "
-                    + "more than a few sessions; raise it"
-            )
-        }
         // The log, the control socket, name look-ups and the spool's files take some, too.
         let wanted =
             c.listeners.reduce(0) { $0 + $1.maxConnections } + c.delivery.maxConnections + 200

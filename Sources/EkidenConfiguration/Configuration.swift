@@ -6,25 +6,25 @@
 import EkidenMail
 
 package struct Configuration: Sendable, Equatable {
-    package var relay: RelaySettings
-    package var log = LogSettings()
-    package var control = ControlSettings()
+    package var relay: Relay
+    package var log = Log()
+    package var control = Control()
     /// At least one.
-    package var listeners = [ListenerSettings()]
-    package var rewriting = RewritingSettings()
-    package var spool = SpoolSettings()
-    package var retry = RetrySettings()
-    package var sites = SiteSettings()
+    package var listeners = [Listener()]
+    package var rewriting = Rewriting()
+    package var spool = Spool()
+    package var retry = Retry()
+    package var sites = Sites()
     package var routes = RouteTable()
-    package var resolver = ResolverSettings()
-    package var delivery = DeliverySettings()
-    package var bounces = BounceSettings()
-    package var limits = LimitSettings()
+    package var resolver = Resolver()
+    package var delivery = Delivery()
+    package var bounces = Bounces()
+    package var limits = ProcessLimits()
 
     /// The configuration of a relay without a file.
     /// - Parameter hostname: the name of this machine, as the system gives it.
     package init(hostname: String) {
-        relay = RelaySettings(hostname: Domain(hostname))
+        relay = Relay(hostname: Domain(hostname))
     }
 
     /// Names that are this relay: for recognising itself among the mail hosts of a domain.
@@ -37,147 +37,164 @@ package struct Configuration: Sendable, Equatable {
 
     /// The name given in EHLO.
     package var helo: Domain { delivery.helo ?? relay.hostname }
+
+    /// When mail for a next hop is tried again: `retry`, with what its route says otherwise.
+    package func retry(for hop: NextHop) -> Retry {
+        guard case .route(let name) = hop, let route = routes.route(named: name) else {
+            return retry
+        }
+        var result = retry
+        result.first = route.retryFirst ?? min(retry.first, route.retryCeiling ?? retry.first)
+        result.ceiling = max(route.retryCeiling ?? retry.ceiling, result.first)
+        result.lifetime = route.lifetime ?? retry.lifetime
+        result.nullSenderLifetime = min(retry.nullSenderLifetime, result.lifetime)
+        return result
+    }
 }
 
-package struct RelaySettings: Sendable, Equatable {
-    package var hostname: Domain
-    package var names: [Domain] = []
-    package var postmaster: Address?
-    package var stopTime: Duration = .seconds(30)
-}
+extension Configuration {
+    package struct Relay: Sendable, Equatable {
+        package var hostname: Domain
+        package var names: [Domain] = []
+        package var postmaster: Address?
+        package var stopTime: Duration = .seconds(30)
+    }
 
-package enum LogFormat: String, Sendable, CaseIterable {
-    case text
-    case json
-}
+    package enum LogFormat: String, Sendable, CaseIterable {
+        case text
+        case json
+    }
 
-package struct LogSettings: Sendable, Equatable {
-    package var format = LogFormat.text
-    package var level = EventLevel.info
-}
+    package struct Log: Sendable, Equatable {
+        package var format = LogFormat.text
+        package var level = EventLevel.info
+    }
 
-package struct ControlSettings: Sendable, Equatable {
-    /// nil: in the spool directory; see `Configuration.controlSocketPath`.
-    package var socket: String?
-    package var group: String?
-}
+    package struct Control: Sendable, Equatable {
+        /// nil: in the spool directory; see `Configuration.controlSocketPath`.
+        package var socket: String?
+        package var group: String?
+    }
 
-/// What a listener is for. Only `relay` can be configured today.
-package enum ListenerRole: String, Sendable, CaseIterable {
-    case relay
-    case submission
-    case submissions
-}
+    /// What a listener is for. Only `relay` can be configured today.
+    package enum Role: String, Sendable, CaseIterable {
+        case relay
+        case submission
+        case submissions
+    }
 
-package struct ListenerSettings: Sendable, Equatable {
-    package var name = "relay"
-    package var role = ListenerRole.relay
-    package var listen = [
-        Endpoint(.loopback4, 2525), Endpoint(.loopback6, 2525),
-    ]
-    package var relayFor = NetworkPrefix.loopback
-    package var lenientFor: [NetworkPrefix] = []
-    package var banner = "ESMTP Ekiden"
-    package var maxConnections = 1000
-    package var maxConnectionsPerClient = 250
-    package var maxMessageSize = 50 * 1_048_576
-    package var maxRecipients = 1000
-    package var maxErrors = 20
-    package var maxCommands = 100
-    package var maxReceived = Limits.receivedFields
-    package var commandTimeout: Duration = .seconds(300)
-    package var dataTimeout: Duration = .seconds(120)
-    package var dataBlockTimeout: Duration = .seconds(180)
-    package var messageTimeout: Duration = .seconds(3600)
-}
+    package struct Listener: Sendable, Equatable {
+        package var name = "relay"
+        package var role = Role.relay
+        package var listen = [
+            Endpoint(.loopback4, 2525), Endpoint(.loopback6, 2525),
+        ]
+        package var relayFor = NetworkPrefix.loopback
+        package var lenientFor: [NetworkPrefix] = []
+        package var banner = "ESMTP Ekiden"
+        package var maxConnections = 1000
+        package var maxConnectionsPerClient = 250
+        package var maxMessageSize = 50 * 1_048_576
+        package var maxRecipients = 1000
+        package var maxErrors = 20
+        package var maxCommands = 100
+        package var maxReceived = Limits.receivedFields
+        package var commandTimeout: Duration = .seconds(300)
+        package var dataBlockTimeout: Duration = .seconds(180)
+        package var messageTimeout: Duration = .seconds(3600)
+    }
 
-package struct RewritingSettings: Sendable, Equatable {
-    package var addMissingHeaders = true
-}
+    package struct Rewriting: Sendable, Equatable {
+        package var addMissingHeaders = true
+    }
 
-package struct SpoolSettings: Sendable, Equatable {
-    package var directory = "spool"
-    package var segmentSize = 64 * 1_048_576
-    package var memoryCache = 64 * 1_048_576
-    package var largeMessage = Limits.memoryBodyBytes
-    package var maxMessages = 2_000_000
-    package var maxBytes = 100 * 1_073_741_824
-    package var minFreeSpace = 256 * 1_048_576
-    package var minFreeInodes = 1000
-    package var reserve = 64 * 1_048_576
-}
+    package struct Spool: Sendable, Equatable {
+        package var directory = "spool"
+        package var segmentSize = 64 * 1_048_576
+        package var memoryCache = 64 * 1_048_576
+        package var largeMessage = Limits.memoryBodyBytes
+        package var maxMessages = 2_000_000
+        package var maxBytes = 100 * 1_073_741_824
+        package var minFreeSpace = 256 * 1_048_576
+        package var minFreeInodes = 1000
+    }
 
-package struct RetrySettings: Sendable, Equatable {
-    package var first: Duration = .seconds(5 * 60)
-    package var factor = 2.0
-    package var ceiling: Duration = .seconds(4 * 3600)
-    package var jitter = Percentage(whole: 10)
-    package var lifetime: Duration = .seconds(5 * 86_400)
-    package var nullSenderLifetime: Duration = .seconds(86_400)
-    /// Zero: no notice.
-    package var delayNoticeAfter: Duration = .seconds(4 * 3600)
-}
+    package struct Retry: Sendable, Equatable {
+        package var first: Duration = .seconds(5 * 60)
+        package var factor = 2.0
+        package var ceiling: Duration = .seconds(4 * 3600)
+        package var jitter = Percentage(whole: 10)
+        package var lifetime: Duration = .seconds(5 * 86_400)
+        package var nullSenderLifetime: Duration = .seconds(86_400)
+        package var ownFault: Duration = .seconds(60)
+        /// Zero: no notice.
+        package var delayNoticeAfter: Duration = .seconds(4 * 3600)
+    }
 
-package struct SiteSettings: Sendable, Equatable {
-    package var connectionsMin = 1
-    package var connectionsStart = 5
-    package var connectionsMax = 20
-    package var backoffFirst: Duration = .seconds(60)
-    package var backoffCeiling: Duration = .seconds(30 * 60)
-    package var deadAddressTime: Duration = .seconds(10 * 60)
-}
+    package struct Sites: Sendable, Equatable {
+        package var connectionsMin = 1
+        package var connectionsStart = 5
+        package var connectionsMax = 20
+        package var backoffFirst: Duration = .seconds(60)
+        package var backoffCeiling: Duration = .seconds(30 * 60)
+        package var deadAddressTime: Duration = .seconds(10 * 60)
+    }
 
-package struct ResolverSettings: Sendable, Equatable {
-    /// Empty: the servers of resolv.conf.
-    package var servers: [Endpoint] = []
-    package var timeout: Duration = .seconds(5)
-    package var attempts = 2
-    package var cacheMax = 20_000
-    package var ttlMin: Duration = .seconds(5)
-    package var ttlMax: Duration = .seconds(86_400)
-    package var negativeTTLMax: Duration = .seconds(3600)
-}
+    package struct Resolver: Sendable, Equatable {
+        /// Empty: the servers of resolv.conf.
+        package var servers: [Endpoint] = []
+        /// nil: that of resolv.conf, or 2 s.
+        package var timeout: Duration?
+        /// nil: that of resolv.conf, or 3.
+        package var attempts: Int?
+        package var lookupTimeout: Duration = .seconds(20)
+        package var cacheMax = 20_000
+        package var ttlMin: Duration = .seconds(5)
+        package var ttlMax: Duration = .seconds(86_400)
+        package var negativeTTLMax: Duration = .seconds(3600)
+        package var failureTTL: Duration = .seconds(5)
+    }
 
-package enum AddressFamilyPolicy: String, Sendable, CaseIterable {
-    case preferIPv6 = "prefer-ipv6"
-    case preferIPv4 = "prefer-ipv4"
-    case ipv4Only = "ipv4-only"
-    case ipv6Only = "ipv6-only"
-}
+    package enum AddressFamily: String, Sendable, CaseIterable {
+        case preferIPv6 = "prefer-ipv6"
+        case preferIPv4 = "prefer-ipv4"
+        case ipv4Only = "ipv4-only"
+        case ipv6Only = "ipv6-only"
+    }
 
-package struct DeliverySettings: Sendable, Equatable {
-    package var helo: Domain?
-    package var addressFamily = AddressFamilyPolicy.preferIPv6
-    package var sourceIPv4: HostAddress?
-    package var sourceIPv6: HostAddress?
-    package var port: UInt16 = 25
-    package var maxConnections = 500
-    package var maxAddresses = 5
-    package var maxSessions = 2
-    package var recipientsPerTransaction = 100
-    package var messagesPerConnection = 100
-    package var idleTime: Duration = .seconds(5)
-    package var attemptTime: Duration = .seconds(300)
-    // RFC 5321 §4.5.3.2: the least a client should wait at each step.
-    package var connectTimeout: Duration = .seconds(30)
-    package var greetingTimeout: Duration = .seconds(300)
-    package var helloTimeout: Duration = .seconds(300)
-    package var mailTimeout: Duration = .seconds(300)
-    package var recipientTimeout: Duration = .seconds(300)
-    package var dataTimeout: Duration = .seconds(120)
-    package var dataBlockTimeout: Duration = .seconds(180)
-    package var endOfDataTimeout: Duration = .seconds(600)
-}
+    package struct Delivery: Sendable, Equatable {
+        package var helo: Domain?
+        package var addressFamily = AddressFamily.preferIPv6
+        package var sourceIPv4: HostAddress?
+        package var sourceIPv6: HostAddress?
+        package var port: UInt16 = 25
+        package var maxConnections = 500
+        package var maxAddresses = 5
+        package var maxSessions = 2
+        package var recipientsPerTransaction = 100
+        package var messagesPerConnection = 1000
+        package var idleTime: Duration = .seconds(5)
+        package var attemptTime: Duration = .seconds(300)
+        // RFC 5321 §4.5.3.2: the least a client should wait at each step.
+        package var connectTimeout: Duration = .seconds(30)
+        package var greetingTimeout: Duration = .seconds(300)
+        package var helloTimeout: Duration = .seconds(300)
+        package var mailTimeout: Duration = .seconds(300)
+        package var recipientTimeout: Duration = .seconds(300)
+        package var dataTimeout: Duration = .seconds(120)
+        package var dataBlockTimeout: Duration = .seconds(180)
+        package var endOfDataTimeout: Duration = .seconds(600)
+    }
 
-package struct BounceSettings: Sendable, Equatable {
-    package var maxReturned = 64 * 1024
-}
+    package struct Bounces: Sendable, Equatable {
+        package var maxReturned = 64 * 1024
+    }
 
-package struct LimitSettings: Sendable, Equatable {
-    /// 0: one per core.
-    package var loops = 0
-    package var openFiles = 65_536
-    package var intakeMemory = 256 * 1_048_576
+    package struct ProcessLimits: Sendable, Equatable {
+        /// 0: one per core.
+        package var loops = 0
+        package var openFiles = 65_536
+    }
 }
 
 extension NetworkPrefix {

@@ -67,7 +67,8 @@ package enum Reference {
         }
         for section in Schema.sections {
             lines += [
-                "", "## \(section.name)", "", wrapped("`\(section.header)` " + section.sentence),
+                "", "## \(section.name)", "",
+                wrapped("`\(section.header)`: " + markdown(section.sentence)),
             ]
             for row in section.rows { lines += manual(row) }
         }
@@ -79,11 +80,23 @@ package enum Reference {
         let standard = row.defaultWords ?? row.defaultValue.map { "`\($0)`" }
         let change = row.needsRestart ? "restart" : "reload"
         return [
-            "", "### \(row.path)", "", wrapped(row.sentence), "",
+            "", "### \(row.path)", "", wrapped(markdown(row.sentence)), "",
             "| type | default | takes effect on |", "|---|---|---|",
             "| \(row.noun)\(range) | \(standard ?? "none, must be given") | \(change) |", "",
             "Example: `\(row.name) = \(row.example)`",
         ]
+    }
+
+    /// Text as Markdown: what would be taken for markup is escaped, but not within backticks.
+    private static func markdown(_ text: String) -> String {
+        var isCode = false
+        var out = ""
+        for character in text {
+            if character == "`" { isCode.toggle() }
+            if !isCode, "<*_[".contains(character) { out.append("\\") }
+            out.append(character)
+        }
+        return out
     }
 
     private static let manualHead = """

@@ -22,32 +22,36 @@ package enum DomainPattern: Sendable, Hashable {
     }
 }
 
-/// A host of a route, as configured.
-package struct RouteHost: Sendable, Hashable {
-    /// Host name, lower case, no trailing dot; or the text of `literal`.
-    package let name: String
-    /// Set when there is nothing to look up.
-    package let literal: HostAddress?
-    /// nil: `delivery.port`.
-    package let port: UInt16?
-
-    package init(name: String, literal: HostAddress? = nil, port: UInt16? = nil) {
-        self.name = name
-        self.literal = literal
-        self.port = port
-    }
-
-    package var text: String {
-        let host = literal.map { $0.isV4 ? $0.text : "[\($0.text)]" } ?? name
-        return port.map { "\(host):\($0)" } ?? host
-    }
-}
-
 package struct Route: Sendable, Equatable {
+    /// A host of a route, as configured.
+    package struct Host: Sendable, Hashable {
+        /// Host name, lower case, no trailing dot; or the text of `literal`.
+        package let name: String
+        /// Set when there is nothing to look up.
+        package let literal: HostAddress?
+        /// nil: `delivery.port`.
+        package let port: UInt16?
+
+        package init(name: String, literal: HostAddress? = nil, port: UInt16? = nil) {
+            self.name = name
+            self.literal = literal
+            self.port = port
+        }
+
+        package var text: String {
+            let host = literal.map { $0.isV4 ? $0.text : "[\($0.text)]" } ?? name
+            return port.map { "\(host):\($0)" } ?? host
+        }
+    }
+
     package var name = ""
     package var domains: [DomainPattern] = []
     /// In the order they are tried: the next only when the one before fails.
-    package var hosts: [RouteHost] = []
+    package var hosts: [Host] = []
+    /// nil: as `retry` says.
+    package var retryFirst: Duration?
+    package var retryCeiling: Duration?
+    package var lifetime: Duration?
 
     /// The hosts as a site's exchanges: preference counts up in the order of the list.
     package func exchanges(defaultPort: UInt16) -> [Exchange] {

@@ -89,7 +89,7 @@ extension TestFiles {
         #expect(inspection.problems.map(\.text) == [])
         #expect(inspection.configuration.routes.all.count == 1)
         #expect(inspection.configuration.listeners[0].maxRecipients == 1000)
-        #expect(inspection.configuration.retry == RetrySettings())
+        #expect(inspection.configuration.retry == Configuration.Retry())
     }
 
     @Test func `lines of the documents fit a page`() {
@@ -124,8 +124,8 @@ extension TestFiles {
     }
 
     @Test func `a name that several sections have is explained for each`() {
-        let both = text("data_timeout")
-        #expect(both.contains("listener.data_timeout") && both.contains("delivery.data_timeout"))
+        let both = text("data_block_timeout")
+        #expect(both.contains("listener.data_block") && both.contains("delivery.data_block"))
     }
 
     @Test func `a section lists its settings, and no name lists the sections`() {
@@ -166,6 +166,7 @@ extension TestFiles {
         var new = base
         new.spool.directory = "/elsewhere"
         new.spool.maxMessages = 7
+        new.delivery.port = 26
         new.limits.loops = 3
         new.retry.first = .seconds(1)
         new.listeners[0].listen = [Endpoint(.loopback4, 26)]
@@ -173,11 +174,14 @@ extension TestFiles {
         new.routes = RouteTable([Route(name: "r", domains: [.any], hosts: [])])
         #expect(
             new.restartOnlyChanges(from: base)
-                == ["listener.relay.listen", "spool.directory", "limits.loops"]
+                == [
+                    "listener.relay.listen", "spool.directory", "spool.max_messages",
+                    "limits.loops",
+                ]
         )
         let kept = new.keepingRestartOnly(of: base)
         #expect(kept.restartOnlyChanges(from: base) == [])
-        #expect(kept.spool.directory == base.spool.directory && kept.spool.maxMessages == 7)
+        #expect(kept.spool == base.spool && kept.delivery.port == 26)
         #expect(kept.limits.loops == 0 && kept.retry.first == .seconds(1))
         #expect(kept.listeners[0].listen == base.listeners[0].listen)
         #expect(kept.listeners[0].maxErrors == 3)
@@ -212,6 +216,25 @@ extension TestFiles {
         #expect(table.route(for: Domain(domain))?.name == route)
         #expect(table.nextHop(for: Domain(domain)) == .route(route))
         #expect(table.route(named: route)?.name == route)
+    }
+
+    @Test func `a route may say otherwise when its mail is tried again`() {
+        var configuration = base
+        var route = Route(name: "r", domains: [.any])
+        configuration.routes = RouteTable([route])
+        #expect(configuration.retry(for: .route("r")) == configuration.retry)
+        route.retryFirst = .seconds(5 * 3600)
+        route.lifetime = .seconds(7200)
+        configuration.routes = RouteTable([route])
+        let retry = configuration.retry(for: .route("r"))
+        #expect(retry.first == .seconds(5 * 3600) && retry.ceiling == retry.first)
+        #expect(retry.lifetime == .seconds(7200) && retry.nullSenderLifetime == .seconds(7200))
+        configuration.routes = RouteTable([
+            Route(name: "r", domains: [.any], retryCeiling: .seconds(60))
+        ])
+        #expect(configuration.retry(for: .route("r")).first == .seconds(60))
+        #expect(configuration.retry(for: .domain(Domain("x"))) == configuration.retry)
+        #expect(configuration.retry(for: .route("other")) == configuration.retry)
     }
 
     @Test func `without a matching route mail goes by the domain`() {

@@ -8,7 +8,7 @@ protocol NamedSection: Sendable {
     init()
 }
 
-extension ListenerSettings: NamedSection {}
+extension Configuration.Listener: NamedSection {}
 extension Route: NamedSection {}
 
 struct SectionSchema: Sendable {

@@ -118,7 +118,7 @@ extension Schema {
         listenerPlaces + listenerLimits + listenerTimes
     )
 
-    private static let listenerPlaces: [Setting<ListenerSettings>] = [
+    private static let listenerPlaces: [Setting<Configuration.Listener>] = [
         Setting(
             "name",
             \.name,
@@ -175,7 +175,7 @@ extension Schema {
         ),
     ]
 
-    private static let listenerLimits: [Setting<ListenerSettings>] = [
+    private static let listenerLimits: [Setting<Configuration.Listener>] = [
         Setting(
             "max_connections",
             \.maxConnections,
@@ -193,15 +193,14 @@ extension Schema {
         Setting(
             "max_message_size",
             \.maxMessageSize,
-            .size(65_536...4_294_967_296),
+            .size(1024...4_294_967_296),
             example: #""25MiB""#,
             "Largest message, announced with SIZE; larger ones are refused (552)."
         ),
-        // RFC 5321 §4.5.3.1.8: at least 100 recipients.
         Setting(
             "max_recipients",
             \.maxRecipients,
-            .count(100...50_000),
+            .count(1...50_000),
             example: "100",
             "Recipients of one message; further ones are told 452 and sent by the client again."
         ),
@@ -215,7 +214,7 @@ extension Schema {
         Setting(
             "max_commands",
             \.maxCommands,
-            .count(10...10_000),
+            .count(1...10_000),
             example: "50",
             """
             Commands in a session without a message accepted among them, recipients not counted, \
@@ -226,13 +225,13 @@ extension Schema {
         Setting(
             "max_received",
             \.maxReceived,
-            .count(10...1000),
+            .count(1...1000),
             example: "50",
             "Received fields in a message, after which it is taken to be in a loop and refused."
         ),
     ]
 
-    private static let listenerTimes: [Setting<ListenerSettings>] = [
+    private static let listenerTimes: [Setting<Configuration.Listener>] = [
         // RFC 5321 §4.5.3.2.7: a server should wait five minutes.
         Setting(
             "command_timeout",
@@ -242,18 +241,11 @@ extension Schema {
             "How long a client may take to send its next command."
         ),
         Setting(
-            "data_timeout",
-            \.dataTimeout,
-            .time(seconds),
-            example: #""1m""#,
-            "How long a client may take to send the first byte of a message after 354."
-        ),
-        Setting(
             "data_block_timeout",
             \.dataBlockTimeout,
             .time(seconds),
             example: #""1m""#,
-            "How long a client may be silent within a message."
+            "How long a client may be silent within a message, from the reply to DATA on."
         ),
         Setting(
             "message_timeout",

@@ -2,6 +2,7 @@
 
 extension Schema {
     private static let seconds: ClosedRange<Duration> = .seconds(1) ... .seconds(3600)
+    private static let waits: ClosedRange<Duration> = .seconds(1) ... .seconds(30 * 86_400)
     private static let ttls: ClosedRange<Duration> = .zero ... .seconds(7 * 86_400)
 
     static let route = SectionSchema.list(
@@ -43,6 +44,30 @@ extension Schema {
                 used when the one before fails; names go to their addresses, not to MX records.
                 """
             ),
+            Setting(
+                "retry_first",
+                \.retryFirst,
+                .optional(.time(waits)),
+                default: "retry.first",
+                example: #""1m""#,
+                "The wait after the first failed attempt, for mail on this route."
+            ),
+            Setting(
+                "retry_ceiling",
+                \.retryCeiling,
+                .optional(.time(waits)),
+                default: "retry.ceiling",
+                example: #""15m""#,
+                "The longest wait between two attempts, for mail on this route."
+            ),
+            Setting(
+                "lifetime",
+                \.lifetime,
+                .optional(.time(waits)),
+                default: "retry.lifetime",
+                example: #""2d""#,
+                "How long mail on this route is tried before it goes back to its sender."
+            ),
         ]
     )
 
@@ -64,23 +89,33 @@ extension Schema {
             Setting(
                 "timeout",
                 \.timeout,
-                .time(.milliseconds(100) ... .seconds(60)),
+                .optional(.time(.milliseconds(100) ... .seconds(60))),
+                default: "that of /etc/resolv.conf, else 2s",
                 example: #""2s""#,
-                "How long one server may take to answer."
+                "How long one server may take to answer before the next is asked."
             ),
             Setting(
                 "attempts",
                 \.attempts,
-                .count(1...10),
+                .optional(.count(1...10)),
+                default: "that of /etc/resolv.conf, else 3",
                 example: "3",
                 "How often each server is asked before a look-up fails for the moment."
             ),
             Setting(
+                "lookup_timeout",
+                \.lookupTimeout,
+                .time(.seconds(1) ... .seconds(120)),
+                example: #""10s""#,
+                "How long the look-up of one name may take in all, over all servers and attempts."
+            ),
+            Setting(
                 "cache_max",
                 \.cacheMax,
-                .count(0...10_000_000),
+                .count(100...10_000_000),
                 example: "100000",
-                "Answers remembered, at which the oldest make room."
+                restart: true,
+                "Answers remembered, at which old ones make room."
             ),
             Setting(
                 "ttl_min",
@@ -104,6 +139,14 @@ extension Schema {
                 example: #""5m""#,
                 "That a name does not exist is remembered at most so long."
             ),
+            // RFC 2308 §7: at most five minutes.
+            Setting(
+                "failure_ttl",
+                \.failureTTL,
+                .time(.zero ... .seconds(300)),
+                example: #""30s""#,
+                "That a look-up failed is remembered so long before the servers are asked again."
+            ),
         ]
     )
 
@@ -114,7 +157,7 @@ extension Schema {
         deliveryIdentity + deliveryLimits + deliveryTimes
     )
 
-    private static let deliveryIdentity: [Setting<DeliverySettings>] = [
+    private static let deliveryIdentity: [Setting<Configuration.Delivery>] = [
         Setting(
             "helo",
             \.helo,
@@ -155,7 +198,7 @@ extension Schema {
         ),
     ]
 
-    private static let deliveryLimits: [Setting<DeliverySettings>] = [
+    private static let deliveryLimits: [Setting<Configuration.Delivery>] = [
         Setting(
             "max_connections",
             \.maxConnections,
@@ -202,7 +245,7 @@ extension Schema {
         ),
     ]
 
-    private static let deliveryTimes: [Setting<DeliverySettings>] = [
+    private static let deliveryTimes: [Setting<Configuration.Delivery>] = [
         Setting(
             "attempt_time",
             \.attemptTime,
@@ -312,16 +355,6 @@ extension Schema {
                 """
                 Open descriptors the relay asks the system for. With fewer, it takes fewer \
                 connections.
-                """
-            ),
-            Setting(
-                "intake_memory",
-                \.intakeMemory,
-                .size(1_048_576...1_099_511_627_776),
-                example: #""64MiB""#,
-                """
-                Memory for messages on their way in, over all sessions; at the limit, the relay \
-                reads no further until some are on disk.
                 """
             ),
         ]

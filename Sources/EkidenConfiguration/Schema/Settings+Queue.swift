@@ -25,7 +25,7 @@ extension Schema {
             Setting(
                 "segment_size",
                 \.segmentSize,
-                .size(4 * mib...gib),
+                .size(mib...gib),
                 example: #""128MiB""#,
                 restart: true,
                 "Size of one file of the log. Space comes back a whole file at a time."
@@ -51,13 +51,15 @@ extension Schema {
                 \.maxMessages,
                 .count(1...100_000_000),
                 example: "100000",
+                restart: true,
                 "Messages in the spool, at which new ones are refused for the moment (452)."
             ),
             Setting(
                 "max_bytes",
                 \.maxBytes,
-                .size(16 * mib...1024 * 1024 * gib),
+                .size(mib...1024 * 1024 * gib),
                 example: #""20GiB""#,
+                restart: true,
                 "Bytes of messages in the spool, at which new ones are refused for the moment (452)."
             ),
             Setting(
@@ -65,6 +67,7 @@ extension Schema {
                 \.minFreeSpace,
                 .size(0...1024 * gib),
                 example: #""1GiB""#,
+                restart: true,
                 "Free space on the spool's disk, below which new messages are refused (452)."
             ),
             Setting(
@@ -72,18 +75,8 @@ extension Schema {
                 \.minFreeInodes,
                 .count(0...1_000_000_000),
                 example: "10000",
-                "Free inodes on the spool's disk, below which new messages are refused (452)."
-            ),
-            Setting(
-                "reserve",
-                \.reserve,
-                .size(mib...16 * gib),
-                example: #""256MiB""#,
                 restart: true,
-                """
-                Space set aside that new mail can never use, so that outcomes, bounces and \
-                operators' commands can still be recorded on a full disk.
-                """
+                "Free inodes on the spool's disk, below which new messages are refused (452)."
             ),
         ]
     )
@@ -140,6 +133,13 @@ extension Schema {
                 .time(waits),
                 example: #""12h""#,
                 "How long bounces and other mail from <> are tried before they are given up."
+            ),
+            Setting(
+                "own_fault",
+                \.ownFault,
+                .time(waits),
+                example: #""10m""#,
+                "The wait when the fault was the relay's own, such as having no descriptor left; always the same."
             ),
             Setting(
                 "delay_notice_after",

@@ -180,12 +180,12 @@ extension ValueType<DomainPattern> {
     )
 }
 
-extension ValueType<RouteHost> {
-    static let routeHost = ValueType<RouteHost>(
+extension ValueType<Route.Host> {
+    static let routeHost = ValueType<Route.Host>(
         "a host, with or without port",
         decode: { node throws(Misfit) in
             let text = try node.text("a host", like: "smtp.example.org:25")
-            if let host = RouteHost(parsing: text) { return host }
+            if let host = Route.Host(parsing: text) { return host }
             throw Misfit(
                 "is a host such as \"smtp.example.org\", \"smtp.example.org:587\", "
                     + "\"192.0.2.1:25\" or \"[2001:db8::1]:25\", not \(quoted(text))"
@@ -195,7 +195,7 @@ extension ValueType<RouteHost> {
     )
 }
 
-extension RouteHost {
+extension Route.Host {
     init?(parsing text: String) {
         // Addresses, bare or in brackets, before names: "2001:db8::25" has no port.
         if let address = HostAddress(text) ?? Domain(text).literalAddress {

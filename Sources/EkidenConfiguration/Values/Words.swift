@@ -23,9 +23,9 @@ extension ValueType where Value: RawRepresentable & CaseIterable, Value.RawValue
     }
 }
 
-extension ValueType<ListenerRole> {
+extension ValueType<Configuration.Role> {
     /// As `word`, but the roles to come are named as such.
-    static let role = ValueType<ListenerRole>(
+    static let role = ValueType<Configuration.Role>(
         "a word",
         range: "\"relay\"",
         decode: { node throws(Misfit) in
