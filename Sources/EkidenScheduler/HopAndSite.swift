@@ -138,6 +138,8 @@ struct SessionRecord {
     var serial: UInt32
     var site: UInt32
     var state = SessionState.called
+    /// It had a job; before that it is not asked to make room.
+    var hasWorked = false
     var isVacant = false
 }
 

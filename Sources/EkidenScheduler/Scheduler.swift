@@ -44,6 +44,8 @@ package final class Scheduler {
 
     var sessions = Pool<SessionRecord>()
     var sessionSerial: UInt32 = 0
+    /// Sessions told to end that have not yet.
+    var endingCount = 0
     /// Sites with at least one session.
     var sitesWithSessions = 0
     /// Parked sessions of all sites, longest parked first.

@@ -35,6 +35,17 @@ extension Scheduler {
         sessions[number].state = .idle
         sites[sessions[number].site].idle.append(id(of: number))
         parkedLinks.append(number, to: &parked)
+        makeRoom()
+    }
+
+    /// While sites want connections nobody keeps a parked one.
+    func makeRoom() {
+        while Int(wanting.count) > endingCount, parked.head != none { end(parked.head) }
+    }
+
+    private func setEnding(_ number: UInt32) {
+        sessions[number].state = .ending
+        endingCount += 1
     }
 
     private func unpark(_ number: UInt32) {
@@ -48,7 +59,7 @@ extension Scheduler {
     /// Tells a parked session to end.
     func end(_ number: UInt32) {
         unpark(number)
-        sessions[number].state = .ending
+        setEnding(number)
         effects.append(.endSession(id(of: number)))
     }
 
@@ -67,13 +78,13 @@ extension Scheduler {
                 park(number)
                 return .idle
             }
-            sessions[number].state = .ending
+            setEnding(number)
             return .end
         }
         guard sites[site].isServing, sites[site].sessions <= sites[site].health.window,
-            !isOverShare(site)
+            !(sessions[number].hasWorked && isOverShare(site))
         else {
-            sessions[number].state = .ending
+            setEnding(number)
             serve(site, at: at)
             return .end
         }
@@ -83,6 +94,7 @@ extension Scheduler {
         }
         let flight = takeOff(gather(group, site, at: at), session: number, site: site, at: at)
         sessions[number].state = .busy(flight: flight)
+        sessions[number].hasWorked = true
         sites[site].inFlight += 1
         return .job(job(of: flight))
     }
@@ -227,7 +239,7 @@ extension Scheduler {
         switch sessions[number].state {
         case .called: sites[site].called -= 1
         case .idle: unpark(number)
-        case .ending: break
+        case .ending: endingCount -= 1
         case .busy(let flight):
             let n = flights[flight].groups.reduce(0) { $0 + ledger.recipientCount($1) }
             land(flight, Array(repeating: .again, count: n), at: at)
@@ -316,7 +328,7 @@ extension Scheduler {
             ledger.groups[group].wasTried = true
             settle(group, due: at.instant + max(after, .zero), because: because, at: at)
             if ledger.groups[group].place == .waiting, flight.isSiteFailure,
-                sites[flight.site].serial == flight.siteSerial, !sites[flight.site].health.isOpen
+                sites[flight.site].serial == flight.siteSerial, sites[flight.site].health.isFailing
             {
                 stall(group, at: flight.site)
             }

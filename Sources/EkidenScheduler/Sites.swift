@@ -51,7 +51,7 @@ extension Scheduler {
         if sites[site].isWanting { return }
         sites[site].isWanting = true
         wantingLinks.append(site, to: &wanting)
-        if parked.head != none { end(parked.head) }
+        makeRoom()
     }
 
     /// More connections than its share while others want some. With more sites than connections
