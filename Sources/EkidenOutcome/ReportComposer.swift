@@ -250,7 +250,9 @@ package struct ReportComposer {
         }
         if let reply = failure.reply {
             let who = failure.host?.text ?? "The next mail host"
-            say("\(who) said while we were \(failure.step.phrase):")
+            // Its reply to the final dot leaves no doubt, unlike its silence.
+            let doing = failure.step == .endOfData ? "sending the message" : failure.step.phrase
+            say("\(who) said while we were \(doing):")
             for (i, line) in reply.lines.enumerated() {
                 let code = i == 0 ? head(of: reply) : ""
                 for wrapped in ReportText.wrap(ReportText.ascii(code + line)) {

@@ -1,0 +1,164 @@
+import EkidenMail
+import Testing
+
+@testable import EkidenOutcome
+
+@Suite struct JudgeTests {
+    @Test func mixedResultsGiveEachRecipientItsOwnFate() {
+        let verdict = judgement([accepted, .failed(noSuchUser), .failed(tryLater)]).verdict()
+        #expect(verdict.marks.map(\.state) == [.delivered, .failed, .pending])
+        #expect(verdict.marks.map(\.attempts) == [1, 1, 1])
+        #expect(verdict.marks[2].nextAttempt == epoch + .seconds(310))
+        #expect(
+            verdict.dispositions
+                == [.done, .done, .retry(after: .seconds(300), because: .peerDeferred)]
+        )
+        #expect(verdict.attempts.map(\.status) == [.delivered, .bounced, .deferred])
+        #expect(verdict.attempts[1].words == "550 5.1.1 no such user")
+        #expect(verdict.attempts[2].next == epoch + .seconds(310))
+        #expect(verdict.reports.map(\.kind) == [.bounce])
+        #expect(verdict.reports[0].items.map(\.recipient.text) == ["r1@example.net"])
+        #expect(verdict.reports[0].to.text == "from@example.org")
+        #expect(verdict.site == .alive)
+        #expect(verdict.marks[0].host == "mx.example.net[192.0.2.7]:25")
+    }
+
+    @Test func allFailedRecipientsShareOneBounceAndOneDraw() {
+        let verdict = judgement(
+            [.failed(noSuchUser), .failed(noSuchUser), .failed(tryLater), .failed(tryLater)],
+            draw: 0.123
+        ).verdict()
+        #expect(verdict.reports.count == 1)
+        #expect(verdict.reports[0].items.count == 2)
+        #expect(verdict.dispositions[2] == verdict.dispositions[3])
+        #expect(verdict.marks[2].nextAttempt == verdict.marks[3].nextAttempt)
+    }
+
+    @Test func mailExpiresByAgeWithAFailedAttemptOnly() {
+        let day: Duration = .seconds(86_400)
+        let late = judgement([.failed(tryLater), accepted], attempts: 40, age: day * 5).verdict()
+        #expect(late.marks.map(\.state) == [.expired, .delivered])
+        #expect(late.reports.map(\.kind) == [.bounce])
+        #expect(late.reports[0].items[0].action == .expired)
+        let before = judgement([.failed(tryLater)], attempts: 40, age: day * 5 - .seconds(1))
+        #expect(before.verdict().marks[0].state == .pending)
+        let paused = judgement([.failed(tryLater)], age: day * 50, paused: true).verdict()
+        #expect(paused.marks[0].state == .pending)
+        #expect(paused.marks[0].nextAttempt == epoch + day * 50 + .seconds(300))
+    }
+
+    @Test func bouncesThemselvesExpireAfterADay() {
+        let verdict = judgement([.failed(tryLater)], sender: .null, age: .seconds(86_400))
+            .verdict()
+        #expect(verdict.marks[0].state == .expired)
+        #expect(verdict.reports.isEmpty)
+    }
+
+    @Test func theLastAttemptIsNoLaterThanTheEndOfTheLifetime() {
+        let verdict = judgement(
+            [.failed(tryLater)],
+            attempts: 20,
+            age: .seconds(5 * 86_400 - 600),
+            draw: 0.9
+        ).verdict()
+        #expect(verdict.marks[0].nextAttempt == epoch + .seconds(5 * 86_400))
+    }
+
+    @Test func aMessageFromTheFutureDoesNotExpire() {
+        let verdict = judgement([.failed(tryLater)], age: .seconds(-7200)).verdict()
+        #expect(verdict.marks[0].state == .pending)
+        #expect(verdict.attempts[0].queueTime == .zero)
+    }
+
+    @Test func aDelayIsToldOnceAfterFourHours() {
+        let four: Duration = .seconds(4 * 3600)
+        let early = judgement([.failed(tryLater)], age: four - .seconds(1)).verdict()
+        #expect(early.reports.isEmpty && !early.marks[0].delayNoticeSent)
+        let due = judgement([.failed(tryLater), .failed(noSuchUser)], age: four).verdict()
+        #expect(due.reports.map(\.kind) == [.bounce, .delayNotice])
+        #expect(due.marks.map(\.delayNoticeSent) == [true, false])
+        #expect(due.reports[1].items[0].willRetryUntil == epoch + .seconds(5 * 86_400))
+        let told = judgement([.failed(tryLater)], noticed: true, age: four * 2).verdict()
+        #expect(told.reports.isEmpty && told.marks[0].delayNoticeSent)
+        let off = judgement([.failed(tryLater)], age: four) { $0.delayNoticeAfter = nil }.verdict()
+        #expect(off.reports.isEmpty)
+        let null = judgement([.failed(tryLater)], sender: .null, age: four).verdict()
+        #expect(null.reports.isEmpty && !null.marks[0].delayNoticeSent)
+    }
+
+    @Test func aBounceNeverBounces() {
+        let dropped = judgement([.failed(noSuchUser)], sender: .null).verdict()
+        #expect(dropped.reports.isEmpty)
+        #expect(dropped.notices.count == 1)
+        #expect(dropped.marks.map(\.state) == [.failed])
+        let postmaster = Address("postmaster@example.org")!
+        let told = judgement([.failed(noSuchUser)], sender: .null) { $0.postmaster = postmaster }
+            .verdict()
+        #expect(told.reports.map(\.kind) == [.doubleBounce])
+        #expect(told.reports[0].to == postmaster)
+        #expect(told.notices.isEmpty)
+    }
+
+    @Test func whatThePostmasterCantBeToldIsDropped() {
+        let verdict = judgement([.failed(noSuchUser)], sender: .null) {
+            $0.postmaster = Address("r0@EXAMPLE.net")
+        }.verdict()
+        #expect(verdict.reports.isEmpty)
+        #expect(verdict.notices.count == 1)
+    }
+
+    @Test func tooManyRecipientsGoAgainAtOnceOnlyBesideADelivery() {
+        let many = failure(.recipient, permanent: false, .tooManyRecipients)
+        let verdict = judgement([accepted, .failed(many)]).verdict()
+        #expect(verdict.dispositions == [.done, .again])
+        #expect(verdict.marks.map(\.recipient) == [0])
+        #expect(verdict.attempts.count == 1)
+        let alone = judgement([.failed(many), .failed(noSuchUser)]).verdict()
+        #expect(alone.dispositions[0] == .retry(after: .seconds(300), because: .tooManyRecipients))
+    }
+
+    @Test func ourOwnFaultsNeitherCountNorBounceNorExpire() {
+        let ours = failure(.ours, permanent: true, .noRoute, host: nil)
+        let verdict = judgement([.failed(ours)], attempts: 3, age: .seconds(9_000_000)).verdict()
+        #expect(verdict.marks.map(\.attempts) == [3])
+        #expect(verdict.marks.map(\.state) == [.pending])
+        #expect(verdict.dispositions == [.retry(after: .seconds(60), because: .noRoute)])
+        #expect(verdict.reports.isEmpty)
+        for reason in [Reason.stopping, .spoolUnavailable] {
+            let silent = judgement([.failed(failure(.ours, permanent: false, reason))]).verdict()
+            #expect(silent.marks.isEmpty && silent.events.isEmpty)
+            #expect(silent.dispositions.count == 1)
+        }
+        let damaged = judgement([.failed(failure(.ours, permanent: true, .damaged))]).verdict()
+        #expect(damaged.isDamaged)
+    }
+
+    @Test func anAmbiguousEndIsSaidInTheLog() {
+        let lost = failure(.host, permanent: false, .connectionLost, step: .endOfData)
+        let verdict = judgement([.failed(lost)]).verdict()
+        #expect(verdict.attempts[0].words.hasSuffix("; it may be delivered twice"))
+        #expect(verdict.marks[0].words == verdict.attempts[0].words)
+    }
+
+    @Test func theSiteIsInTroubleWhenNoHostLetUsIn() {
+        let refused = failure(.host, permanent: false, .connectionRefused, step: .connect)
+        #expect(judgement([.failed(refused)], alive: false).verdict().site == .trouble(refused))
+        let greeting = failure(.host, permanent: false, .greetingRefused, step: .greeting)
+        #expect(judgement([.failed(greeting)], alive: true).verdict().site == .trouble(greeting))
+        let dropped = failure(.host, permanent: false, .connectionLost, step: .data)
+        #expect(judgement([.failed(dropped)], alive: true).verdict().site == .alive)
+        #expect(judgement([accepted, .failed(refused)], alive: true).verdict().site == .alive)
+        let ours = failure(.ours, permanent: false, .stopping)
+        #expect(judgement([.failed(ours)], alive: false).verdict().site == .unknown)
+    }
+
+    @Test func wordsAreOneCleanLineOfBoundedLength() {
+        #expect(Judgement.oneLine("a\r\nb\u{0}c\u{7f}") == "a??b?c?")
+        let long = String(repeating: "é", count: 2000)
+        let cut = Judgement.oneLine(long)
+        #expect(cut.utf8.count <= Limits.wordsBytes)
+        #expect(cut.allSatisfy { $0 == "é" })
+        let odd = Judgement.oneLine("x" + long)
+        #expect(odd.dropFirst().allSatisfy { $0 == "é" })
+    }
+}

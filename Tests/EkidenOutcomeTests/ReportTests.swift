@@ -1,0 +1,316 @@
+import EkidenMail
+import Testing
+
+@testable import EkidenOutcome
+
+private let originalHeader =
+    "Received: from a by b\r\nFrom: A <from@example.org>\r\nSubject: Lunch\r\n"
+    + "Date: Sat, 21 Nov 2026 02:00:00 +0000\r\nMessage-ID: <m1@example.org>\r\n"
+    + "References: <m0@example.org>\r\n\r\n"
+
+private func item(
+    _ failure: Failure = noSuchUser,
+    action: ReportItem.Action = .failed,
+    to: String = "r1@example.net"
+) -> ReportItem {
+    ReportItem(
+        recipient: Address(to)!,
+        action: action,
+        failure: failure,
+        lastAttempt: epoch + .seconds(60),
+        willRetryUntil: action == .delayed ? epoch + .seconds(5 * 86_400) : nil,
+        attempts: 3
+    )
+}
+
+private func request(
+    _ kind: ReportPlan.Kind = .bounce,
+    _ items: [ReportItem] = [item()],
+    header: String = originalHeader,
+    body: Bytes? = Bytes("See you at noon.\r\n")
+) -> ReportRequest {
+    ReportRequest(
+        plan: ReportPlan(kind: kind, to: Address("from@example.org")!, items: items),
+        reportingHost: "relay.example.org",
+        id: QueueID(number: 0x1_0000),
+        originalID: QueueID(number: 77),
+        originalSender: .address(Address("from@example.org")!),
+        arrived: epoch,
+        now: epoch + .seconds(60),
+        originalHeader: Bytes(header),
+        originalBody: body
+    )
+}
+
+private func bytes(_ message: NewMessage) -> [UInt8] {
+    guard case .memory(let body) = message.content.body else { return [] }
+    return message.content.header.array + body.array
+}
+
+private func checked(
+    _ request: ReportRequest,
+    sourceLocation: SourceLocation = #_sourceLocation
+) throws -> (message: MIMEPart, parts: [MIMEPart]) {
+    let message = ReportComposer(request).message()
+    let all = bytes(message)
+    let complaints = MIMECheck.complaints(
+        all,
+        eightBitAllowed: message.envelope.body == .eightBitMIME
+    )
+    #expect(complaints == [], sourceLocation: sourceLocation)
+    #expect(message.content.facts == recount(all, header: message.content.header.count))
+    let part = MIMECheck.part(all)
+    #expect(!part.fields.contains { $0.name == "!malformed" }, sourceLocation: sourceLocation)
+    let parts = try #require(MIMECheck.parts(part), sourceLocation: sourceLocation)
+    try #require(parts.count == 3, sourceLocation: sourceLocation)
+    return (part, parts)
+}
+
+/// The facts, found in another way.
+private func recount(_ all: [UInt8], header: Int) -> MessageFacts {
+    var facts = MessageFacts()
+    let lines = all.pieces(by: [0x0d, 0x0a]).dropLast()
+    facts.lines = lines.count
+    facts.longestLineBytes = lines.map(\.count).max() ?? 0
+    facts.hasLeadingDot = lines.contains { $0.first == 0x2e }
+    facts.headerHasEightBit = all[..<header].contains { $0 > 127 }
+    facts.bodyHasEightBit = all[header...].contains { $0 > 127 }
+    return facts
+}
+
+@Suite struct ReportTests {
+    @Test func aBounceReadsLikeThis() {
+        let text = String(decoding: bytes(ReportComposer(request()).message()), as: UTF8.self)
+        #expect(text.components(by: "\r\n") == golden.components(by: "\n"))
+    }
+
+    @Test func theEnvelopeIsNullAndTheHeaderSaysItIsAutomatic() throws {
+        let message = ReportComposer(request()).message()
+        #expect(message.envelope.sender == .null)
+        #expect(message.envelope.recipients.map(\.text) == ["from@example.org"])
+        #expect(message.envelope.client.inboundProtocol == .local)
+        let (part, _) = try checked(request())
+        #expect(part.value("auto-submitted") == "auto-replied")
+        #expect(part.value("in-reply-to") == "<m1@example.org>")
+        #expect(part.value("references") == "<m0@example.org> <m1@example.org>")
+        #expect(part.value("content-transfer-encoding") == nil)
+        for name in ["date", "from", "to", "subject", "message-id", "mime-version"] {
+            #expect(part.fields.filter { $0.name == name }.count == 1)
+        }
+    }
+
+    @Test func theStatusPartHasAllFieldsOfRFC3464() throws {
+        let items = [
+            item(),
+            item(tryLater, action: .expired, to: "r2@example.net"),
+            item(tryLater, action: .delayed, to: "r3@example.net"),
+            item(failure(.site, permanent: true, .domainNotFound, step: .resolve, host: nil)),
+        ]
+        let (_, parts) = try checked(request(.bounce, items))
+        #expect(parts[1].value("content-type") == "message/delivery-status")
+        let blocks = parts[1].blocks.map {
+            Dictionary($0.map { ($0.name, $0.value) }, uniquingKeysWith: { a, _ in a })
+        }
+        try #require(blocks.count == 5)
+        #expect(blocks[0]["reporting-mta"] == "dns; relay.example.org")
+        #expect(blocks[0]["arrival-date"] == epoch.mailDate)
+        #expect(blocks[0]["x-ekiden-queue-id"] == QueueID(number: 77).text)
+        #expect(blocks[1]["final-recipient"] == "rfc822; r1@example.net")
+        #expect(blocks[1]["action"] == "failed")
+        #expect(blocks[1]["status"] == "5.1.1")
+        #expect(blocks[1]["remote-mta"] == "dns; mx.example.net")
+        #expect(blocks[1]["diagnostic-code"] == "smtp; 550 5.1.1 no such user")
+        #expect(blocks[1]["will-retry-until"] == nil)
+        #expect(blocks[2]["action"] == "failed")
+        #expect(blocks[2]["status"] == "4.4.7")
+        #expect(blocks[3]["action"] == "delayed")
+        #expect(blocks[3]["status"] == "4.2.0")
+        #expect(blocks[3]["will-retry-until"] == (epoch + .seconds(5 * 86_400)).mailDate)
+        #expect(blocks[4]["remote-mta"] == nil)
+        #expect(blocks[4]["diagnostic-code"] == "x-ekiden; the domain does not exist")
+    }
+
+    @Test func aSmallMessageComesBackWholeAndALargeOneAsItsHeader() throws {
+        let (_, whole) = try checked(request())
+        #expect(whole[2].value("content-type") == "message/rfc822")
+        #expect(whole[2].text == originalHeader + "See you at noon.\r\n")
+        var large = request()
+        large.wholeBytesMax = 20
+        let (_, header) = try checked(large)
+        #expect(header[2].value("content-type") == "text/rfc822-headers")
+        #expect(header[2].text == String(originalHeader.dropLast()))
+        let (_, absent) = try checked(request(body: nil))
+        #expect(absent[2].value("content-type") == "text/rfc822-headers")
+    }
+
+    @Test func eightBitIsDeclaredOrLeftOut() throws {
+        let eightBit = request(body: Bytes("Grüße\r\n"))
+        let message = ReportComposer(eightBit).message()
+        #expect(message.envelope.body == .eightBitMIME)
+        let (part, parts) = try checked(eightBit)
+        #expect(part.value("content-transfer-encoding") == "8bit")
+        #expect(parts[2].value("content-transfer-encoding") == "8bit")
+        #expect(parts[2].text.hasSuffix("Grüße\r\n"))
+        var sevenBit = eightBit
+        sevenBit.allowsEightBit = false
+        let (_, plain) = try checked(sevenBit)
+        #expect(plain[2].value("content-type") == "text/rfc822-headers")
+        #expect(ReportComposer(sevenBit).message().envelope.body == .sevenBit)
+    }
+
+    @Test(arguments: [
+        "bare\nLF\r\n", "bare\rCR\r\n", "NUL\u{0}\r\n", "\r", String(repeating: "x", count: 999),
+    ])
+    func aBodyThatCantStandInsideAMessageIsNotReturned(body: String) throws {
+        let (_, parts) = try checked(request(body: Bytes(body)))
+        #expect(parts[2].value("content-type") == "text/rfc822-headers")
+    }
+
+    @Test func aPeersWordsCantAddFieldsOrLines() throws {
+        let evil = Reply(
+            550,
+            EnhancedStatus(5, 7, 1),
+            lines: ["no\r\nBcc: x@y\r\n\r\nhello", "\u{0}\u{7f}äöü", "--=_0000000000200_0--", "."]
+        )
+        let items = [
+            item(failure(.recipient, permanent: true, .peerRejected, reply: evil))
+        ]
+        let header = "Subject: a\r\n b\u{0}c\r\nMessage-ID: <a b> <ok@x>\r\n\r\n"
+        let (part, parts) = try checked(request(.bounce, items, header: header))
+        #expect(part.value("bcc") == nil)
+        #expect(part.value("in-reply-to") == "<ok@x>")
+        #expect(parts[1].blocks.count == 2)
+        #expect(
+            parts[1].blocks[1].first { $0.name == "diagnostic-code" }?.value
+                .contains("no??Bcc: x@y????hello") == true
+        )
+    }
+
+    @Test func theBoundaryOccursNowhereElse() throws {
+        let id = QueueID(number: 0x1_0000).text
+        let nasty = "--=_\(id)_0\r\n--=_\(id)_1--\r\n"
+        let (part, parts) = try checked(request(body: Bytes(nasty)))
+        #expect(part.value("content-type")?.contains("=_\(id)_2") == true)
+        #expect(parts[2].text.hasSuffix(nasty))
+    }
+
+    @Test func aDelayNoticeSaysThatNothingNeedsToBeDone() throws {
+        let (part, parts) = try checked(request(.delayNotice, [item(tryLater, action: .delayed)]))
+        #expect(part.value("subject")?.contains("delayed") == true)
+        let words = parts[0].text.components(by: "\r\n").joined(separator: " ")
+        #expect(words.contains("You need not do anything"))
+        #expect(words.contains("451 4.2.0 try later"))
+    }
+
+    @Test func anythingThrownAtItComesOutAsAValidReport() throws {
+        var state: UInt64 = 2026
+        func random(_ n: Int) -> Int {
+            state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+            return Int((state >> 33) % UInt64(n))
+        }
+        let alphabet = Array("\r\n\t \u{0}:;<>@-=_.abcXYZ0129é\u{7f}".utf8)
+        func noise(_ n: Int) -> [UInt8] {
+            (0..<random(n)).map { _ in
+                random(12) == 0 ? UInt8(random(256)) : alphabet[random(alphabet.count)]
+            }
+        }
+        for _ in 0..<400 {
+            let words = (0..<(1 + random(3))).map { _ in
+                String(decoding: noise(random(4) == 0 ? 3000 : 60), as: UTF8.self)
+            }
+            let reply = Reply(550, nil, lines: words)
+            let failure = failure(
+                .recipient,
+                permanent: true,
+                .peerRejected,
+                reply: random(3) == 0 ? nil : reply,
+                host: PeerHost(name: words[0].isEmpty ? "h" : "mx.example", endpoint: nil)
+            )
+            var request = request(.bounce, [item(failure)])
+            request.originalHeader = Bytes(
+                Array("Subject:".utf8) + noise(2000) + Array("\r\nReferences: ".utf8) + noise(500)
+            )
+            request.originalBody = random(3) == 0 ? nil : Bytes(noise(500))
+            _ = try checked(request)
+        }
+    }
+
+    @Test func everyReasonIsToldInShortLines() throws {
+        for reason in Reason.allCases {
+            let failed = failure(.message, permanent: true, reason, host: nil)
+            let (_, parts) = try checked(request(.bounce, [item(failed)]))
+            for line in parts[0].text.components(by: "\r\n") { #expect(line.utf8.count <= 80) }
+        }
+    }
+}
+
+private let golden = """
+    Date: Sat, 21 Nov 2026 02:08:58 +0000
+    From: Mail Delivery System <MAILER-DAEMON@relay.example.org>
+    To: <from@example.org>
+    Subject: Your message could not be delivered
+    Message-ID: <0000000002000@relay.example.org>
+    In-Reply-To: <m1@example.org>
+    References: <m0@example.org> <m1@example.org>
+    Auto-Submitted: auto-replied
+    MIME-Version: 1.0
+    Content-Type: multipart/report; report-type=delivery-status;
+     boundary="=_0000000002000_0"
+
+    This is a delivery report in MIME format.
+
+    --=_0000000002000_0
+    Content-Type: text/plain; charset=us-ascii
+    Content-Description: Explanation
+
+    This is the mail system at host relay.example.org.
+
+    Your message could not be delivered to the recipient below. It is not tried
+    again; other recipients, if any, are not affected.
+
+      Subject:    Lunch
+      Sent:       Sat, 21 Nov 2026 02:00:00 +0000
+      Message-ID: <m1@example.org>
+      Accepted:   Sat, 21 Nov 2026 02:07:58 +0000
+      Queue id:   000000000002D
+
+    <r1@example.net>
+        mx.example.net[192.0.2.7]:25 said while we were sending RCPT TO:
+            550 5.1.1 no such user
+        Please check the address for a typing error.
+
+    If you need help, please give this report to your postmaster; it has all the
+    details. Your message, or its header, is attached.
+
+    --=_0000000002000_0
+    Content-Type: message/delivery-status
+    Content-Description: Delivery status
+
+    Reporting-MTA: dns; relay.example.org
+    Arrival-Date: Sat, 21 Nov 2026 02:07:58 +0000
+    X-Ekiden-Queue-ID: 000000000002D
+    X-Ekiden-Sender: rfc822; from@example.org
+
+    Final-Recipient: rfc822; r1@example.net
+    Action: failed
+    Status: 5.1.1
+    Remote-MTA: dns; mx.example.net
+    Diagnostic-Code: smtp; 550 5.1.1 no such user
+    Last-Attempt-Date: Sat, 21 Nov 2026 02:08:58 +0000
+
+    --=_0000000002000_0
+    Content-Type: message/rfc822
+    Content-Description: The message
+
+    Received: from a by b
+    From: A <from@example.org>
+    Subject: Lunch
+    Date: Sat, 21 Nov 2026 02:00:00 +0000
+    Message-ID: <m1@example.org>
+    References: <m0@example.org>
+
+    See you at noon.
+
+    --=_0000000002000_0--
+
+    """
