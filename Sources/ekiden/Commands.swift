@@ -15,7 +15,10 @@ var commandTree: Command {
             Example("ekiden queue show --help", "Help exists for every command"),
         ],
         subcommands: [
-            serveCommand, sinkCommand, benchCommand, versionCommand, helpCommand,
+            serveCommand,
+            configCommand, queueCommand, statusCommand, reloadCommand, suspendCommand,
+            resumeCommand, confirmClockCommand, sinkCommand, benchCommand, versionCommand,
+            helpCommand,
         ],
         run: nil
     )

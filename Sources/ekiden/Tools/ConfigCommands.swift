@@ -1,0 +1,64 @@
+// `ekiden config check|explain|example`: everything about settings that needs no daemon.
+
+import EkidenConfiguration
+import Glibc
+
+let configCommand = Command(
+    name: "config",
+    summary: "Check a configuration, explain settings, print an example",
+    subcommands: [configCheckCommand, configExplainCommand, configExampleCommand]
+)
+
+private let configCheckCommand = Command(
+    name: "config check",
+    summary: "Say what is wrong with a configuration file",
+    arguments: "[FILE]",
+    arity: 0...1,
+    details: """
+        Prints FILE:LINE:COLUMN: sentence for each error and warning. The exit status is 1 with
+        errors, and 0 with warnings alone. FILE is \(ControlSocketPath.standardConfiguration) when
+        none is given; - is standard input.
+        """,
+    examples: [Example("ekiden config check ekiden.toml", "Before ekiden reload")],
+    run: { (invocation, console) throws(CommandProblem) in
+        let file = invocation.arguments.first ?? ControlSocketPath.standardConfiguration
+        let bytes = try readFile(file)
+        let inspection = Configuration.inspect(text: bytes, file: file, hostname: hostName())
+        for problem in inspection.problems { console.print(printable(problem.text)) }
+        if !inspection.errors.isEmpty { return .negative }
+        console.print(
+            inspection.warnings.isEmpty
+                ? "\(file): ok"
+                : "\(file): ok, with \(plural(inspection.warnings.count, "warning"))"
+        )
+        return .success
+    }
+)
+
+private let configExplainCommand = Command(
+    name: "config explain",
+    summary: "Explain a setting or a section",
+    arguments: "[NAME]",
+    arity: 0...1,
+    examples: [
+        Example("ekiden config explain retry.first", "Type, unit, default, range and what it does"),
+        Example("ekiden config explain", "The sections"),
+    ],
+    run: { (invocation, console) throws(CommandProblem) in
+        switch Reference.explain(invocation.arguments.first ?? "") {
+        case .text(let text): console.print(text, terminator: "")
+        case .unknown(let sentence): throw CommandProblem(.notFound, sentence)
+        }
+        return .success
+    }
+)
+
+private let configExampleCommand = Command(
+    name: "config example",
+    summary: "Print an annotated configuration with every setting",
+    examples: [Example("ekiden config example > ekiden.toml", "A file to begin with")],
+    run: { (_, console) throws(CommandProblem) in
+        console.print(Reference.example, terminator: "")
+        return .success
+    }
+)
