@@ -88,4 +88,13 @@ targets += [
 
 targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))
 
+// The command line is tested from inside, for its texts, and from outside, for its exit statuses.
+targets += [
+    .testTarget(
+        name: "CommandLineTests",
+        dependencies: ["ekiden", "EkidenControl", mail],
+        swiftSettings: settings
+    )
+]
+
 let package = Package(name: "ekiden", targets: targets)

@@ -48,7 +48,7 @@ package struct JSONWriter: ~Copyable {
     /// Seconds with three decimals.
     package mutating func field(_ name: StaticString, seconds value: Double) {
         key(name)
-        let thousandths = Int64(value.isFinite ? max(-1e14, min(value * 1000, 1e14)) : 0)
+        let thousandths = Int64(value.isFinite ? max(-1e15, min(value * 1000, 1e15)).rounded() : 0)
         let rest = String(thousandths.magnitude % 1000)
         if thousandths < 0 { out.append(byte: UInt8(ascii: "-")) }
         out.append(text: String(thousandths.magnitude / 1000))

@@ -153,10 +153,12 @@ struct ControlClient {
     }
 
     private func send(_ bytes: Bytes, _ descriptor: Int32) throws(CommandProblem) {
+        let bytes = bytes.array
         var offset = 0
         while offset < bytes.count {
-            let rest = bytes[offset..<bytes.count]
-            let count = write(descriptor, rest.pointer.baseAddress, rest.count)
+            let count = bytes[offset...].withUnsafeBytes {
+                write(descriptor, $0.baseAddress, $0.count)
+            }
             if count > 0 {
                 offset += count
             } else if errno != EINTR {
