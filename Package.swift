@@ -54,7 +54,7 @@ var targets: [Target] = [
 targets += library("EkidenMail", [])
 targets += library("EkidenRuntime", [mail], testedWith: [simulator])
 targets += library("EkidenCrypto", [mail, "CEkiden", "COpenSSL"])
-targets += library("EkidenSMTP", [mail])
+targets += library("EkidenSMTP", [mail], fixtures: ["Dialogues"])
 
 // Stages: none imports another
 targets += library("EkidenConfiguration", [mail, runtime], fixtures: ["Fixtures"])

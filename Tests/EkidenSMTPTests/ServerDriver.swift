@@ -1,0 +1,118 @@
+import EkidenMail
+
+@testable import EkidenSMTP
+
+/// A server in miniature, as the ingress stage drives the values: bytes in, bytes out, no I/O.
+/// Its policy refuses senders at `bad.example` and recipients at `denied.example`.
+struct ServerDriver {
+    var session: ServerSession
+    var newlines = BodyReceiver.Newlines.strict
+    private(set) var output: [UInt8] = []
+    private(set) var isClosed = false
+    private(set) var messages: [[UInt8]] = []
+    private(set) var envelopes: [ServerTransaction] = []
+    private(set) var rules: [String] = []
+
+    private var reader = CommandLineReader()
+    private var receiver: BodyReceiver?
+    private var body: [UInt8] = []
+    private var unread: [UInt8] = []
+
+    init(_ settings: ServerSettings) {
+        session = ServerSession(settings)
+        send(session.greeting)
+    }
+
+    mutating func takeOutput() -> [UInt8] {
+        defer { output = [] }
+        return output
+    }
+
+    mutating func receive(_ input: [UInt8]) {
+        unread += input
+        while !isClosed, !unread.isEmpty {
+            if receiver != nil {
+                receiveBody()
+            } else if !receiveCommand() {
+                break
+            }
+        }
+    }
+
+    private mutating func receiveCommand() -> Bool {
+        let found = unread.withUnsafeBytes { reader.next(in: $0) }
+        switch found {
+        case .nothing(let consume):
+            unread.removeFirst(consume)
+            return false
+        case .refused(let refusal, let consume):
+            unread.removeFirst(consume)
+            perform(session.refused(refusal))
+        case .line(let length, let consume):
+            let more = unread.count > consume
+            let effect = unread.withUnsafeBytes {
+                session.command(.init(rebasing: $0[..<length]), hasMoreInput: more)
+            }
+            unread.removeFirst(consume)
+            perform(effect)
+        }
+        return true
+    }
+
+    private mutating func receiveBody() {
+        guard var current = receiver else { return }
+        var builder = BytesBuilder()
+        let taken = unread.withUnsafeBytes { current.receive($0, into: &builder) }
+        unread.removeFirst(taken)
+        body += builder.finish().asArray
+        receiver = current
+        guard current.isFinished else { return }
+        receiver = nil
+        if let problem = current.problem {
+            perform(session.messageRefused(problem.reply, rule: problem.rule.rawValue))
+        } else {
+            messages.append(body)
+            if let open = session.transaction { envelopes.append(open) }
+            perform(session.messageAccepted(.queued(as: QueueID(number: 1))))
+        }
+        body = []
+    }
+
+    private mutating func perform(_ effect: ServerEffect) {
+        switch effect {
+        case .reply(let reply): send(reply)
+        case .reject(let reply, let rule):
+            rules.append(rule)
+            send(reply)
+        case .close(let reply, let rule):
+            if let rule { rules.append(rule) }
+            send(reply)
+            isClosed = true
+        case .askSender(let mail):
+            if case .address(let address) = mail.sender, address.domain.folded == "bad.example" {
+                let reply = Reply(550, EnhancedStatus(5, 7, 1), "sender refused")
+                perform(session.senderRefused(reply, rule: "sender-policy"))
+            } else {
+                perform(session.senderAccepted())
+            }
+        case .askRecipient(.postmaster):
+            let postmaster = Address(localPart: "root", domain: Domain("relay.example"))
+            perform(session.recipientAccepted(postmaster))
+        case .askRecipient(.address(let address)):
+            if address.domain.folded == "denied.example" {
+                let reply = Reply(550, EnhancedStatus(5, 7, 1), "relaying denied")
+                perform(session.recipientRefused(reply, rule: "relay-denied"))
+            } else {
+                perform(session.recipientAccepted(address))
+            }
+        case .startData(let reply):
+            receiver = BodyReceiver(
+                newlines: newlines,
+                sizeLimitBytes: session.settings.messageBytes
+            )
+            send(reply)
+        }
+    }
+
+    private mutating func send(_ reply: Reply) { output += reply.wire.asArray }
+}
