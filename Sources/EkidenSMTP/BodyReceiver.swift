@@ -93,7 +93,8 @@ package struct BodyReceiver: Sendable {
                 ? receiveDirty(piece, into: &output) : receiveClean(piece, into: &output)
             if scan.hasEightBit, !facts.hasEightBit {
                 let own = UnsafeRawBufferPointer(rebasing: piece[..<n])
-                facts.hasEightBit = n == piece.count || NewlineScan(own, afterCR: afterCR).hasEightBit
+                facts.hasEightBit =
+                    n == piece.count || NewlineScan(own, afterCR: afterCR).hasEightBit
             }
             taken += n
         }

@@ -114,7 +114,11 @@ package struct ClientSession: Sendable {
     /// The connection broke or a reply took too long (`connectionLost`, `replyTimedOut`), or what
     /// came was no SMTP (`protocolError`).
     package mutating func connectionFailed(_ reason: Reason, text: String = "") {
-        let status = EnhancedStatus(4, reason == .protocolError ? 5 : 4, reason == .protocolError ? 0 : 2)
+        let status = EnhancedStatus(
+            4,
+            reason == .protocolError ? 5 : 4,
+            reason == .protocolError ? 0 : 2
+        )
         switch state {
         case .failed, .closed: break
         case .sayingQuit, .awaitingQuit: state = .closed

@@ -189,25 +189,26 @@ package struct ClientTransaction: Sendable {
 
     private mutating func recipientAnswered(_ index: Int, _ reply: Reply) {
         if reply.code / 100 == 3 { return protocolError(reply) }
-        if reply.isPositive { isOpenAtPeer = true }
-        awaiting = recipient(after: index)
-        if outcomes[index] == nil {
-            if reply.isPositive {
-                accepted += 1
-            } else if accepted > 0, Self.saysTooMany(reply) {
-                let failure = tooManyRecipients(reply)
-                outcomes[index] = .failed(failure)
-                if !extensions.pipelining { skipRecipients(after: index, failure) }
-            } else {
-                outcomes[index] = .failed(failure(.recipient, reply))
-            }
+        var isLimitReached = false
+        if reply.isPositive {
+            isOpenAtPeer = true
+            if outcomes[index] == nil { accepted += 1 }
+        } else if outcomes[index] == nil {
+            isLimitReached = accepted > 0 && Self.saysTooMany(reply)
+            outcomes[index] = .failed(
+                isLimitReached ? tooManyRecipients(reply) : failure(.recipient, reply)
+            )
         }
+        awaiting = recipient(after: index)
+        if isLimitReached, !extensions.pipelining { skipRecipients(after: index, reply) }
         if !extensions.pipelining, awaiting == .data, accepted == 0 { finish(.needsReset) }
     }
 
     /// Without pipelining those not asked for yet need not be asked for in vain.
-    private mutating func skipRecipients(after index: Int, _ failure: Failure) {
-        for rest in recipients.indices where rest > index { outcomes[rest] = .failed(failure) }
+    private mutating func skipRecipients(after index: Int, _ reply: Reply) {
+        for rest in recipients.indices where rest > index {
+            outcomes[rest] = .failed(tooManyRecipients(reply))
+        }
         sending = .data
         awaiting = .data
     }

@@ -39,7 +39,9 @@ package struct CommandLineReader: Sendable {
     package mutating func next(in unread: UnsafeRawBufferPointer) -> Found {
         guard let lf = firstIndex(of: lineFeed, in: unread, from: scanned) else {
             scanned = unread.count
-            if discarded == 0, unread.count < Limits.commandLineBytes { return .nothing(consume: 0) }
+            if discarded == 0, unread.count < Limits.commandLineBytes {
+                return .nothing(consume: 0)
+            }
             discarded += unread.count
             scanned = 0
             return discarded >= Self.endlessLineBytes

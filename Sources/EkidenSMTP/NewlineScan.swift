@@ -32,7 +32,7 @@ struct NewlineScan {
             let here = (base + i).loadUnaligned(as: SIMD32<UInt8>.self)
             let next = (base + i + 1).loadUnaligned(as: SIMD32<UInt8>.self)
             bare = bare .| ((here .== cr) .^ (next .== lf))
-            union |= here
+            union = union | here
             i &+= 32
         }
         var isBare = any(bare)

@@ -34,7 +34,9 @@ package struct ReplyReader: Sendable {
             scanned = 0
             start = lf + 1
             // A line end without CR is tolerated; nothing can be smuggled through a reply.
-            if line.last == carriageReturn { line = UnsafeRawBufferPointer(rebasing: line.dropLast()) }
+            if line.last == carriageReturn {
+                line = UnsafeRawBufferPointer(rebasing: line.dropLast())
+            }
             let verdict: LineVerdict
             if let head = cutLine {
                 cutLine = nil

@@ -50,3 +50,7 @@ extension ServerSession {
         bytes(line).withUnsafeBytes { command($0, hasMoreInput: hasMoreInput) }
     }
 }
+
+extension Reply {
+    init(_ code: UInt16, _ text: String) { self.init(code, nil, text) }
+}

@@ -1,0 +1,140 @@
+import EkidenMail
+import Testing
+
+@testable import EkidenSMTP
+
+private let settings = ServerSettings(hostName: "relay.example", messageBytes: 1000)
+private let address = Address(localPart: "a", domain: Domain("b.example"))
+
+@Suite struct ServerSessionTests {
+    @Test func `the session gathers what the envelope is made of`() {
+        var session = ServerSession(settings)
+        _ = session.say("EHLO Client.Example")
+        let mail = MailParameters(
+            sender: .address(address),
+            body: .eightBitMIME,
+            declaredBytes: 77
+        )
+        #expect(session.say("MAIL FROM:<a@b.example> SIZE=77 BODY=8bitMIME") == .askSender(mail))
+        #expect(session.senderAccepted() == .reply(Reply(250, .init(2, 1, 0), "sender ok")))
+        #expect(session.say("RCPT TO:<a@b.example>") == .askRecipient(.address(address)))
+        _ = session.recipientAccepted(address)
+        #expect(session.say("RCPT TO:<postmaster>") == .askRecipient(.postmaster))
+        _ = session.recipientAccepted(Address(localPart: "root", domain: Domain("x.example")))
+        guard case .startData(let reply) = session.say("DATA") else {
+            Issue.record("no data")
+            return
+        }
+        #expect(reply.code == 354 && reply.status == nil)
+        #expect(session.transaction?.mail == mail)
+        #expect(session.transaction?.recipients.map(\.text) == ["a@b.example", "root@x.example"])
+        #expect(session.helo == "Client.Example" && session.inboundProtocol == .esmtp)
+        _ = session.messageAccepted(.queued(as: QueueID(number: 5)))
+        #expect(session.transaction == nil && session.phase == .ready)
+    }
+
+    @Test func `a recipient said twice is accepted twice and kept once`() {
+        var session = ServerSession(settings)
+        _ = session.say("HELO c")
+        _ = session.say("MAIL FROM:<>")
+        _ = session.senderAccepted()
+        for _ in 0..<2 {
+            _ = session.say("RCPT TO:<a@b.example>")
+            #expect(session.recipientAccepted(address) == .reply(.recipientOK))
+        }
+        #expect(session.transaction?.recipients == [address])
+    }
+
+    @Test func `every refusal names its rule`() {
+        var session = ServerSession(settings)
+        let cases: [(String, ServerRule)] = [
+            ("MAIL FROM:<>", .commandOrder), ("WHAT", .unknownCommand), ("ETRN x", .notOffered),
+            ("EHLO", .syntax),
+        ]
+        for (line, rule) in cases {
+            guard case .reject(_, let named) = session.say(line) else {
+                Issue.record("\(line) not refused")
+                continue
+            }
+            #expect(named == rule.rawValue)
+        }
+        #expect(
+            session.refused(.bareNewline)
+                == .reject(
+                    Reply(
+                        500,
+                        .init(5, 5, 2),
+                        "bare CR or LF in a command; lines must end in CRLF"
+                    ),
+                    rule: "bare-newline"
+                )
+        )
+    }
+
+    @Test func `a message sent behind a refused DATA is not read as commands`() {
+        var session = ServerSession(settings)
+        _ = session.say("EHLO c")
+        guard case .close(let reply, let rule) = session.say("DATA", hasMoreInput: true) else {
+            Issue.record("not closed")
+            return
+        }
+        #expect(reply.code == 503 && rule == "pipelining" && session.phase == .closed)
+    }
+
+    @Test func `policy may close by answering 421`() {
+        var session = ServerSession(settings)
+        _ = session.say("HELO c")
+        _ = session.say("MAIL FROM:<>")
+        let reply = Reply(421, EnhancedStatus(4, 3, 2), "enough")
+        #expect(session.senderRefused(reply, rule: "busy") == .close(reply, rule: "busy"))
+    }
+
+    @Test func `a message accepted forgives earlier errors`() {
+        var session = ServerSession(ServerSettings(hostName: "h", errors: 2))
+        for _ in 0..<5 {
+            #expect(session.say("HELO c") == .reply(Reply(250, nil, "h")))
+            guard case .reject = session.say("WHAT") else {
+                Issue.record("closed too early")
+                return
+            }
+            _ = session.say("MAIL FROM:<>")
+            _ = session.senderAccepted()
+            _ = session.say("RCPT TO:<a@b.example>")
+            _ = session.recipientAccepted(address)
+            _ = session.say("DATA")
+            _ = session.messageAccepted(.queued(as: QueueID(number: 1)))
+        }
+    }
+
+    @Test func `replies are well-formed lines whatever their text`() {
+        let nasty = Reply(550, EnhancedStatus(5, 7, 1), lines: ["a\r\n250 ok\0", "", "\u{e4}"])
+        #expect(nasty.wire.text == "550-5.7.1 a??250 ok?\r\n550-5.7.1\r\n550 5.7.1 ??\r\n")
+        let long = Reply(250, EnhancedStatus(2, 0, 0), String(repeating: "x", count: 2000))
+        #expect(long.wire.count <= 512 && long.wire.text.hasSuffix("x\r\n"))
+        #expect(Reply.greeting(settings).wire.text == "220 relay.example ESMTP Ekiden\r\n")
+    }
+
+    @Test func `random commands never crash, and each gets one reply`() {
+        var random = Random(seed: 51)
+        let lines = [
+            "EHLO c", "HELO c", "MAIL FROM:<a@b.example>", "MAIL FROM:<> SIZE=9", "DATA", "RSET",
+            "RCPT TO:<a@b.example>", "RCPT TO:<c@denied.example>", "NOOP", "VRFY x", "EXPN x",
+            "HELP",
+            "MAIL", "RCPT", "junk", ".", "", "MAIL FROM:<a@bad.example>", "\u{e4}", "NOOP\0",
+        ]
+        for _ in 0..<300 {
+            var driver = ServerDriver(ServerSettings(hostName: "h", errors: 1000, commands: 1000))
+            _ = driver.takeOutput()
+            for _ in 0..<40 {
+                let isData = if case .data = driver.session.phase { true } else { false }
+                let line = isData ? "text\r\n." : random.pick(lines)
+                driver.receive(bytes(line + "\r\n"))
+                let output = driver.takeOutput().text
+                let last = output.split(separator: "\r\n").filter {
+                    !$0.dropFirst(3).hasPrefix("-")
+                }
+                #expect(last.count == 1, "\(line) → \(output)")
+            }
+        }
+    }
+}
