@@ -126,7 +126,7 @@ package struct ClientTransaction: Sendable {
         switch sending {
         case .mail:
             output.append("MAIL FROM:<")
-            output.append(text: sender.text)
+            Self.write(path: sender.text, into: &output)
             output.append(">")
             // RFC 1870 §5
             if extensions.size { output.append(text: " SIZE=\(byteCount)") }
@@ -136,7 +136,7 @@ package struct ClientTransaction: Sendable {
             sending = .recipient(0)
         case .recipient(let index):
             output.append("RCPT TO:<")
-            output.append(text: recipients[index].text)
+            Self.write(path: recipients[index].text, into: &output)
             output.append(">\r\n")
             sending = recipient(after: index)
         case .data:
@@ -144,6 +144,16 @@ package struct ClientTransaction: Sendable {
             sending = .message
         case .message, .endOfData, .done:
             break
+        }
+    }
+
+    /// Addresses were checked by the grammar when they came in; should one ever not have been, its
+    /// control characters still can't become commands.
+    private static func write(path: String, into output: inout BytesBuilder) {
+        if path.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }) {
+            output.append(text: path)
+        } else {
+            output.append(contentsOf: path.utf8.map { $0 >= 0x20 && $0 < 0x7f ? $0 : 0x3f })
         }
     }
 

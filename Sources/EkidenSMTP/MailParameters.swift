@@ -3,6 +3,14 @@
 
 import EkidenMail
 
+/// What MAIL said.
+package struct MailParameters: Sendable, Equatable {
+    package let sender: ReversePath
+    package let body: BodyDeclaration
+    /// RFC 1870 §5: the client's estimate, in bytes; nil when it made none.
+    package let declaredBytes: Int?
+}
+
 /// Why the parameters of MAIL are refused.
 struct ParameterProblem: Error {
     let reply: Reply

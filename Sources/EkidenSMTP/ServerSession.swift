@@ -6,29 +6,6 @@
 
 import EkidenMail
 
-/// What the driver does next.
-package enum ServerEffect: Sendable, Equatable {
-    case reply(Reply)
-    /// A refusal by the named rule: send the reply, log the refusal, go on.
-    case reject(Reply, rule: String)
-    /// Send the reply and close. `rule` is nil where the client asked for it (QUIT).
-    case close(Reply, rule: String?)
-    /// Ask policy; then `senderAccepted` or `senderRefused`.
-    case askSender(MailParameters)
-    /// Ask policy; then `recipientAccepted` or `recipientRefused`.
-    case askRecipient(RecipientPath)
-    /// Send the reply (354), receive the message; then `messageAccepted` or `messageRefused`.
-    case startData(Reply)
-}
-
-/// What MAIL said.
-package struct MailParameters: Sendable, Equatable {
-    package let sender: ReversePath
-    package let body: BodyDeclaration
-    /// RFC 1870 §5: the client's estimate, in bytes; nil when it made none.
-    package let declaredBytes: Int?
-}
-
 /// An open mail transaction (RFC 5321 §3.3).
 package struct ServerTransaction: Sendable, Equatable {
     package let mail: MailParameters

@@ -367,6 +367,21 @@ private let userUnknown = failed(.recipient, .recipient, .peerRejected, noUser, 
         #expect(output.finish().text == "MAIL FROM:<>\r\n")
     }
 
+    @Test func `an address can't smuggle a command out`() {
+        let nasty = Address(localPart: "a>\r\nRCPT TO:<b", domain: Domain("c.example"))
+        var transaction = ClientTransaction(
+            sender: .address(nasty),
+            recipients: [nasty],
+            byteCount: 1,
+            facts: MessageFacts(),
+            extensions: Extensions(),
+            host: host
+        )
+        var output = BytesBuilder()
+        _ = transaction.next(into: &output)
+        #expect(output.finish().text == "MAIL FROM:<a>??RCPT TO:<b@c.example>\r\n")
+    }
+
     @Test func `what breaks here is ours, never the peer's`() {
         var talk = Conversation(1, pipelining: true)
         talk.hear([ok, ok, go], isWhole: false)

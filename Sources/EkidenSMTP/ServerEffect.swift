@@ -1,0 +1,19 @@
+// What a step of `ServerSession` asks of its driver: the closed set of things that can follow a
+// command. Compared by equality in tests.
+
+import EkidenMail
+
+/// What the driver does next.
+package enum ServerEffect: Sendable, Equatable {
+    case reply(Reply)
+    /// A refusal by the named rule: send the reply, log the refusal, go on.
+    case reject(Reply, rule: String)
+    /// Send the reply and close. `rule` is nil where the client asked for it (QUIT).
+    case close(Reply, rule: String?)
+    /// Ask policy; then `senderAccepted` or `senderRefused`.
+    case askSender(MailParameters)
+    /// Ask policy; then `recipientAccepted` or `recipientRefused`.
+    case askRecipient(RecipientPath)
+    /// Send the reply (354), receive the message; then `messageAccepted` or `messageRefused`.
+    case startData(Reply)
+}
