@@ -6,24 +6,63 @@ import EkidenMail
 extension Reply {
     /// RFC 5321 §4.5.3.1.5: a reply line with its CRLF.
     private static let lineBytesOnWire = 512
+    /// `250 2.123.123 ` and CRLF.
+    private static let headAndEndBytes = 18
 
     /// Appends the reply as lines with CRLF. The enhanced status stands on each line (RFC 2034
     /// §4); characters that are not printable ASCII become `?`; over-long lines are cut.
     package func write(into output: inout BytesBuilder) {
-        for (index, line) in lines.enumerated() {
+        for index in lines.indices {
+            var line = lines[index]
             let isLast = index == lines.count - 1
-            // "250 2.1.0 " at most 16 bytes, CRLF 2
-            output.append(text: "\(code)\(isLast ? " " : "-")")
-            if let status {
-                output.append(text: status.text)
-                if !line.isEmpty { output.append(byte: 0x20) }
-            }
-            var room = Self.lineBytesOnWire - 18
-            for byte in line.utf8 where room > 0 {
-                output.append(byte: byte >= 0x20 && byte < 0x7f ? byte : 0x3f)
-                room -= 1
+            line.withUTF8 { text in
+                let text = text.prefix(Self.lineBytesOnWire - Self.headAndEndBytes)
+                writeHead(isLast: isLast, hasText: !text.isEmpty, into: &output)
+                let isPrintable = text.allSatisfy { $0 >= 0x20 && $0 < 0x7f }
+                if isPrintable {
+                    output.append(UnsafeRawBufferPointer(UnsafeBufferPointer(rebasing: text)))
+                } else {
+                    output.append(contentsOf: text.map { $0 >= 0x20 && $0 < 0x7f ? $0 : 0x3f })
+                }
             }
             output.append("\r\n")
+        }
+    }
+
+    /// Code and status, with what parts them from the text.
+    private func writeHead(isLast: Bool, hasText: Bool, into output: inout BytesBuilder) {
+        let room = output.tail(32)
+        var count = 0
+        Self.write(code, into: room, at: &count)
+        room[count] = isLast ? 0x20 : 0x2d
+        count += 1
+        if let status {
+            Self.write(UInt16(status.category), into: room, at: &count)
+            for part in [status.subject, status.detail] {
+                room[count] = dot
+                count += 1
+                Self.write(part, into: room, at: &count)
+            }
+            if hasText {
+                room[count] = 0x20
+                count += 1
+            }
+        }
+        output.advance(count)
+    }
+
+    private static func write(
+        _ number: UInt16,
+        into room: UnsafeMutableRawBufferPointer,
+        at count: inout Int
+    ) {
+        var power: UInt16 = number >= 1000 ? 10_000 : 100
+        while power > 0 {
+            if power == 1 || number >= power {
+                room[count] = UInt8(truncatingIfNeeded: number / power % 10) + 0x30
+                count += 1
+            }
+            power /= 10
         }
     }
 

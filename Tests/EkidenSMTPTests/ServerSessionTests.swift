@@ -111,6 +111,10 @@ private let address = Address(localPart: "a", domain: Domain("b.example"))
         #expect(nasty.wire.text == "550-5.7.1 a??250 ok?\r\n550-5.7.1\r\n550 5.7.1 ??\r\n")
         let long = Reply(250, EnhancedStatus(2, 0, 0), String(repeating: "x", count: 2000))
         #expect(long.wire.count <= 512 && long.wire.text.hasSuffix("x\r\n"))
+        for (subject, detail) in [(0, 0), (1, 10), (100, 5), (999, 109)] as [(UInt16, UInt16)] {
+            let reply = Reply(450, EnhancedStatus(4, subject, detail), "x")
+            #expect(reply.wire.text == "450 4.\(subject).\(detail) x\r\n")
+        }
         #expect(Reply.greeting(settings).wire.text == "220 relay.example ESMTP Ekiden\r\n")
     }
 
