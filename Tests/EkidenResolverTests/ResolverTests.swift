@@ -14,7 +14,7 @@ private struct Setting {
         change(&settings)
         resolver = Resolver(
             transport: names,
-            random: FixedRandom(value: 0),
+            random: SeededRandom(seed: 1),
             settings: settings,
             cacheEntries: 64
         )
@@ -270,10 +270,10 @@ private func addresses(_ resolution: AddressResolution) -> [String]? {
         let all = (1...4).map { address("192.0.2.\($0)") }
         names.set("h.test", RecordType.a, .records(all.map { .address($0) }))
         var orders: Set<[String]> = []
-        for seed: UInt64 in [0, .max / 2, .max] {
+        for seed: UInt64 in 1...12 {
             let resolver = Resolver(
                 transport: names,
-                random: FixedRandom(value: seed),
+                random: SeededRandom(seed: seed),
                 settings: ResolverSettings()
             )
             let result = world.run { loop in
@@ -287,6 +287,6 @@ private func addresses(_ resolution: AddressResolution) -> [String]? {
             #expect(order.sorted() == all.map(\.text))
             orders.insert(order)
         }
-        #expect(orders.count == 3)
+        #expect(orders.count > 3)
     }
 }

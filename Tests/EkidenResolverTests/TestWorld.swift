@@ -152,7 +152,9 @@ final class ScriptedNames: NameTransport {
     }
 }
 
-struct FixedRandom: RandomSource {
-    let value: UInt64
-    func next() -> UInt64 { value }
+/// Seeded; never stuck on one value, for `below` draws again until it fits.
+final class SeededRandom: RandomSource {
+    private let state: Mutex<TestRandom>
+    init(seed: UInt64) { state = Mutex(TestRandom(seed: seed)) }
+    func next() -> UInt64 { state.withLock { $0.next() } }
 }
