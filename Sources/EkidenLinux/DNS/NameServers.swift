@@ -39,8 +39,10 @@ final class NameServers: Sendable {
         var settings: NameServerSettings
         var fromFile: ServerPlan
         var identity: FileIdentity?
-        var checkedAt = Instant(nanoseconds: .min)
+        /// nil until the first question, which comes soon after the file was read.
+        var nextCheck: Instant?
         var isChecking = false
+        var isStopped = false
         var rotation = 0
         /// A few at most: one for each server.
         var suspects: [(server: Endpoint, until: Instant)] = []
@@ -70,11 +72,12 @@ final class NameServers: Sendable {
     func plan(at now: Instant) -> ServerPlan {
         let (plan, staleFile) = state.withLock { state -> (ServerPlan, String?) in
             var stale: String?
-            if state.settings.servers.isEmpty, !state.isChecking, state.checkedAt <= now {
+            let isDue = state.nextCheck.map { $0 <= now && !state.isChecking } ?? false
+            if isDue, state.settings.servers.isEmpty, !state.isStopped {
                 state.isChecking = true
-                state.checkedAt = now + Self.checkInterval
                 stale = state.settings.path
             }
+            if isDue || state.nextCheck == nil { state.nextCheck = now + Self.checkInterval }
             return (Self.plan(&state, at: now), stale)
         }
         if let staleFile { workers.submit { self.reread(staleFile) } }
@@ -103,6 +106,9 @@ final class NameServers: Sendable {
             + plan.servers.filter { suspects.contains($0) }
         return plan
     }
+
+    /// No look at the file begins after this.
+    func stop() { state.withLock { $0.isStopped = true } }
 
     func keptSilent(_ server: Endpoint, at now: Instant) {
         state.withLock { state in

@@ -21,7 +21,7 @@ package final class UDPNameTransport: NameTransport {
     private let sockets = Mutex(OpenSockets())
 
     /// Reads resolv.conf now, if the settings name no servers; later looks at it run on `workers`,
-    /// which must outlive the transport's last question.
+    /// which may be closed after `stop`.
     package init(
         settings: NameServerSettings,
         random: any RandomSource,
@@ -78,6 +78,7 @@ package final class UDPNameTransport: NameTransport {
 
     /// Ends the waits of all questions under way; new ones end as soon as they wait.
     package func stop() {
+        servers.stop()
         let open = sockets.withLock { $0.stop() }
         for socket in open {
             socket.loop.call { socket.loop.cancel(socket.handle) }

@@ -26,7 +26,7 @@ private struct Setting {
 
     init(
         _ servers: [Endpoint],
-        timeout: Duration = .milliseconds(150),
+        timeout: Duration = .milliseconds(400),
         attempts: Int = 2
     ) throws {
         world = try LinuxLoops(count: 1)
