@@ -17,6 +17,9 @@ final class LogSurvey: @unchecked Sendable {
     /// Half-made files and footers without a segment.
     var leftovers: [String] = []
     var lostSegments: [UInt32] = []
+    /// Ends of segments that can be read, but of which nobody says that they are durable: a killed
+    /// process may have left them in the kernel's memory alone.
+    var unvouched: [(segment: UInt32, bytes: Range<Int>)] = []
     var highestNumber: UInt32 = 0
     var sequence: UInt64 = 0
     var newestWall: WallTime?
@@ -176,6 +179,9 @@ final class LogSurvey: @unchecked Sendable {
             for id in footer?.finished ?? [] { finish(id) }
             segment.end = scan.end
             segment.lastSequence = scan.lastSequence
+            if footer == nil, cuts[number] == nil, scan.vouchedUpTo < scan.end {
+                unvouched.append((number, scan.vouchedUpTo..<scan.end))
+            }
         case .lost:
             lostSegments.append(number)
             findings.append(.lostSegment(number))

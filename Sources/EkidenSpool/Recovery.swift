@@ -11,6 +11,7 @@ struct Recovery {
 
     /// Spares that are fit for use, after everything else was put away.
     func run() async throws(DiskFailure) -> (spares: [String], hasReserve: Bool) {
+        for (segment, range) in survey.unvouched { try await vouch(for: segment, range) }
         for path in survey.leftovers + survey.orphans { try await disk.remove(path) }
         if !survey.orphans.isEmpty { try await disk.syncDirectory("large") }
         await keepCopies()
@@ -35,6 +36,21 @@ struct Recovery {
         }
         try await disk.syncDirectory("log")
         return (spares, hasReserve)
+    }
+
+    /// Makes durable what was read but may be in the kernel's memory alone: the same bytes are
+    /// written again where they are. A sync by itself would not do: after one that failed, the
+    /// kernel takes the pages for clean.
+    private func vouch(for segment: UInt32, _ range: Range<Int>) async throws(DiskFailure) {
+        let file = try await disk.open(SegmentName.segment(segment), .readWrite, lane: .bulk)
+        let result: Result<Void, DiskFailure>
+        do throws(DiskFailure) {
+            let bytes = try await disk.read(file, at: range.lowerBound, count: range.count)
+            try await disk.write([bytes], to: file, at: range.lowerBound, sync: true, written: nil)
+            result = .success(())
+        } catch { result = .failure(error) }
+        await disk.close(file)
+        try result.get()
     }
 
     /// Copies under `damaged/`, as far as the disk lets us; they are for people.

@@ -40,6 +40,8 @@ struct SegmentScan: Sendable {
     /// What counts of the segment.
     var end = 0
     var lastSequence: UInt64 = 0
+    /// Bytes before this were durable for certain when the last frame was written.
+    var vouchedUpTo = 0
     /// It holds a format this release does not know.
     var isNewer = false
 
@@ -107,6 +109,7 @@ struct SegmentScan: Sendable {
         let start = at + FrameHead.byteCount
         meta.append(UnsafeRawBufferPointer(rebasing: pointer[start..<start + head.metaBytes]))
         lastSequence = max(lastSequence, head.sequence)
+        vouchedUpTo = max(vouchedUpTo, Int(clamping: head.syncedUpTo))
         entries.append(
             FrameEntry(
                 place: LogPlace(segment: segment, offset: at),
