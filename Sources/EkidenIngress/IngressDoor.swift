@@ -20,9 +20,25 @@ package protocol IngressDoor: Sendable {
     func admit(byteCount: Int) throws(IntakeRefusal)
 
     /// Begins a message whose envelope is complete; its bytes follow.
-    /// - Parameter mayComplete: the client is one we relay for, so that missing Date and
-    ///   Message-ID fields are ours to add (RFC 6409 §8.1).
-    func begin(_ envelope: Envelope, mayComplete: Bool) throws(IntakeRefusal) -> any MessageIntake
+    func begin(
+        _ envelope: Envelope,
+        _ rules: IntakeRules
+    ) throws(IntakeRefusal)
+        -> any MessageIntake
+}
+
+/// What a listener's policy says about the messages it takes.
+package struct IntakeRules: Sendable, Equatable {
+    /// The client is one we relay for, so that missing Date and Message-ID fields are ours to add
+    /// (RFC 6409 §8.1).
+    package var mayComplete: Bool
+    /// A message that comes with so many Received fields is in a loop (RFC 5321 §6.3).
+    package var receivedFields: Int
+
+    package init(mayComplete: Bool, receivedFields: Int) {
+        self.mayComplete = mayComplete
+        self.receivedFields = receivedFields
+    }
 }
 
 /// One message on its way in, at home on the connection's loop. Either `finish` or `abandon` ends

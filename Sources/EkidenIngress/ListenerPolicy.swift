@@ -12,6 +12,8 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var lenientFor: [NetworkPrefix]
     /// Where bare `<postmaster>` goes; nil: answered 451 (RFC 5321 §4.5.1).
     package var postmaster: Address?
+    /// Received fields at which a message is in a loop.
+    package var receivedFields: Int
     package var session: ServerSettings
     /// Connections of one client address at once.
     package var connectionsPerClient: Int
@@ -43,6 +45,7 @@ package struct ListenerPolicy: Sendable, Equatable {
         relayFor: [NetworkPrefix],
         lenientFor: [NetworkPrefix] = [],
         postmaster: Address? = nil,
+        receivedFields: Int = Limits.receivedFields,
         session: ServerSettings,
         connectionsPerClient: Int = 200,
         connections: Int = 2000,
@@ -52,6 +55,7 @@ package struct ListenerPolicy: Sendable, Equatable {
         self.relayFor = relayFor
         self.lenientFor = lenientFor
         self.postmaster = postmaster
+        self.receivedFields = receivedFields
         self.session = session
         self.connectionsPerClient = connectionsPerClient
         self.connections = connections

@@ -13,7 +13,10 @@ extension IngressSession {
         guard let transaction = session.transaction else {
             preconditionFailure("DATA without a transaction")
         }
-        let mayComplete = policy.mayRelay(client.endpoint.address)
+        let rules = IntakeRules(
+            mayComplete: policy.mayRelay(client.endpoint.address),
+            receivedFields: policy.receivedFields
+        )
         let envelope = Envelope(
             sender: transaction.mail.sender,
             recipients: transaction.recipients,
@@ -24,7 +27,7 @@ extension IngressSession {
         let intake: any MessageIntake
         do throws(IntakeRefusal) {
             try door.admit(byteCount: transaction.mail.declaredBytes ?? 0)
-            intake = try door.begin(envelope, mayComplete: mayComplete)
+            intake = try door.begin(envelope, rules)
         } catch {
             // Instead of 354: the client sends no message (RFC 5321 §4.1.1.4).
             return session.messageRefused(error.reply, rule: error.rule)

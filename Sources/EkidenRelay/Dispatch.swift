@@ -18,7 +18,7 @@ final class Dispatch: Sendable {
     private let crew: SessionCrew
 
     /// Made on loop 0, where it stays.
-    init(house: House, settings: EkidenScheduler.SchedulerSettings) {
+    init(house: House, settings: SchedulerSettings) {
         self.house = house
         loop = house.owner
         crew = SessionCrew(loops: house.loops)

@@ -23,22 +23,21 @@ final class FrontDoor: IngressDoor {
 
     func begin(
         _ envelope: Envelope,
-        mayComplete: Bool
-    ) throws(IntakeRefusal)
-        -> any MessageIntake
-    {
+        _ rules: IntakeRules
+    ) throws(IntakeRefusal) -> any MessageIntake {
         let settings = house.settings
         let id = house.spool.nextID()
-        let rules = RewriteRules(
+        let rewrite = RewriteRules(
             received: ReceivedFacts(
                 envelope: envelope,
                 id: id,
                 byHost: settings.hostName,
                 date: envelope.arrived
             ),
-            addsMissingFields: mayComplete && settings.addsMissingHeaders
+            addsMissingFields: rules.mayComplete && settings.addsMissingHeaders,
+            receivedFields: rules.receivedFields
         )
-        return Intake(id: id, envelope: envelope, rules: rules, spool: house.spool)
+        return Intake(id: id, envelope: envelope, rules: rewrite, spool: house.spool)
     }
 }
 

@@ -70,7 +70,7 @@ final class House: Sendable {
             job: job,
             report: report,
             statuses: statuses,
-            settings: settings.retry,
+            settings: settings.retry(for: job.nextHop),
             now: owner.wallNow(),
             expiryIsPaused: expiryIsPaused,
             draw: random.fraction()

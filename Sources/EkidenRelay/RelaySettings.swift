@@ -17,9 +17,8 @@ import EkidenSpool
 final class RelaySettings: Sendable {
     let configuration: Configuration
     let routes: RouteTable
-    let delivery: EkidenDelivery.DeliverySettings
-    let retry: EkidenOutcome.RetrySettings
-    let scheduler: EkidenScheduler.SchedulerSettings
+    let delivery: DeliverySettings
+    let scheduler: SchedulerSettings
     /// What a connection without a job may stay open for.
     let idleTime: Duration
     let hostName: String
@@ -30,7 +29,6 @@ final class RelaySettings: Sendable {
         self.configuration = configuration
         routes = configuration.routes
         delivery = Self.delivery(configuration)
-        retry = Self.retry(configuration)
         scheduler = Self.scheduler(configuration)
         idleTime = configuration.delivery.idleTime
         hostName = configuration.relay.hostname.text
@@ -38,7 +36,7 @@ final class RelaySettings: Sendable {
         returnedBytesMax = configuration.bounces.maxReturned
     }
 
-    private static func delivery(_ c: Configuration) -> EkidenDelivery.DeliverySettings {
+    private static func delivery(_ c: Configuration) -> DeliverySettings {
         var timeouts = ClientTimeouts()
         timeouts.connect = c.delivery.connectTimeout
         timeouts.greeting = c.delivery.greetingTimeout
@@ -48,7 +46,7 @@ final class RelaySettings: Sendable {
         timeouts.data = c.delivery.dataTimeout
         timeouts.dataBlock = c.delivery.dataBlockTimeout
         timeouts.endOfData = c.delivery.endOfDataTimeout
-        return EkidenDelivery.DeliverySettings(
+        return DeliverySettings(
             helo: c.helo.text,
             timeouts: timeouts,
             attemptTime: c.delivery.attemptTime,
@@ -60,22 +58,24 @@ final class RelaySettings: Sendable {
         )
     }
 
-    private static func retry(_ c: Configuration) -> EkidenOutcome.RetrySettings {
-        var retry = EkidenOutcome.RetrySettings()
-        retry.first = c.retry.first
-        retry.factor = c.retry.factor
-        retry.ceiling = c.retry.ceiling
-        retry.jitter = c.retry.jitter.fraction
-        retry.lifetime = c.retry.lifetime
-        retry.nullSenderLifetime = c.retry.nullSenderLifetime
-        retry.delayNoticeAfter =
-            c.retry.delayNoticeAfter > .zero ? c.retry.delayNoticeAfter : nil
-        retry.postmaster = c.relay.postmaster
+    /// When mail for that next hop is tried again, with what its route overrides.
+    func retry(for hop: NextHop) -> RetrySettings {
+        let own = configuration.retry(for: hop)
+        var retry = RetrySettings()
+        retry.first = own.first
+        retry.factor = own.factor
+        retry.ceiling = own.ceiling
+        retry.jitter = own.jitter.fraction
+        retry.lifetime = own.lifetime
+        retry.nullSenderLifetime = own.nullSenderLifetime
+        retry.delayNoticeAfter = own.delayNoticeAfter > .zero ? own.delayNoticeAfter : nil
+        retry.ownFault = own.ownFault
+        retry.postmaster = configuration.relay.postmaster
         return retry
     }
 
-    private static func scheduler(_ c: Configuration) -> EkidenScheduler.SchedulerSettings {
-        var scheduler = EkidenScheduler.SchedulerSettings()
+    private static func scheduler(_ c: Configuration) -> SchedulerSettings {
+        var scheduler = SchedulerSettings()
         scheduler.recipientsPerTransaction = c.delivery.recipientsPerTransaction
         scheduler.connectionsMax = c.delivery.maxConnections
         scheduler.windowInitial = c.sites.connectionsStart
@@ -84,13 +84,15 @@ final class RelaySettings: Sendable {
         scheduler.backOffFirst = c.sites.backoffFirst
         scheduler.backOffCeiling = c.sites.backoffCeiling
         scheduler.deadAddressMemory = c.sites.deadAddressTime
-        scheduler.longestWait = c.retry.ceiling + c.retry.ceiling / 4
+        let ceilings = [c.retry.ceiling] + c.routes.all.compactMap(\.retryCeiling)
+        let longest = ceilings.reduce(.zero, max)
+        scheduler.longestWait = longest + longest / 4
         return scheduler
     }
 
     /// What the spool goes by; all of it is fixed at start.
-    var spool: EkidenSpool.SpoolSettings {
-        var spool = EkidenSpool.SpoolSettings()
+    var spool: SpoolSettings {
+        var spool = SpoolSettings()
         let c = configuration.spool
         spool.segmentBytes = c.segmentSize
         spool.largeMessageBytes = c.largeMessage
@@ -106,16 +108,11 @@ final class RelaySettings: Sendable {
     ///   - local: this machine's addresses; a mail host that has one of them is us, if we listen
     ///     where mail hosts are looked for.
     ///   - hosts: the system's table of host names.
-    func resolver(local: [NetworkPrefix], hosts: HostTable) -> EkidenResolver.ResolverSettings {
+    func resolver(local: [NetworkPrefix], hosts: HostTable) -> ResolverSettings {
         let c = configuration
-        var resolver = EkidenResolver.ResolverSettings()
+        var resolver = ResolverSettings()
         resolver.families =
-            switch c.delivery.addressFamily {
-            case .preferIPv6: .preferIPv6
-            case .preferIPv4: .preferIPv4
-            case .ipv4Only: .onlyIPv4
-            case .ipv6Only: .onlyIPv6
-            }
+            AddressFamilyPolicy(rawValue: c.delivery.addressFamily.rawValue) ?? .preferIPv6
         resolver.ownNames = c.ownNames.map(\.folded)
         let listensThere = c.listeners.contains { listener in
             listener.listen.contains { $0.port == c.delivery.port }
@@ -124,7 +121,7 @@ final class RelaySettings: Sendable {
         resolver.exchangePort = c.delivery.port
         for route in c.routes.all {
             resolver.routes[route.name] = route.hosts.map {
-                EkidenResolver.RouteHost(
+                RouteHost(
                     $0.literal?.text ?? $0.name,
                     port: $0.port ?? c.delivery.port
                 )
@@ -136,17 +133,21 @@ final class RelaySettings: Sendable {
         }
         resolver.ttlSeconds = seconds(c.resolver.ttlMin)...seconds(c.resolver.ttlMax)
         resolver.negativeTTLSecondsMax = seconds(c.resolver.negativeTTLMax)
+        resolver.failureTTL = c.resolver.failureTTL
+        resolver.questionTimeout = c.resolver.lookupTimeout
         return resolver
     }
 
-    func policy(of listener: ListenerSettings) -> ListenerPolicy {
+    func policy(of listener: Configuration.Listener) -> ListenerPolicy {
         ListenerPolicy(
             name: listener.name,
             relayFor: listener.relayFor,
             lenientFor: listener.lenientFor,
             postmaster: configuration.relay.postmaster,
+            receivedFields: listener.maxReceived,
             session: ServerSettings(
                 hostName: hostName,
+                banner: listener.banner,
                 messageBytes: listener.maxMessageSize,
                 recipients: listener.maxRecipients,
                 errors: listener.maxErrors,

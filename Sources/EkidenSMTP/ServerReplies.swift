@@ -8,6 +8,8 @@ import EkidenMail
 package struct ServerSettings: Sendable, Equatable {
     /// Our name in greeting and replies.
     package var hostName: String
+    /// What the greeting says behind the name.
+    package var banner: String
     /// Largest message; nil for no limit. Offered as SIZE (RFC 1870 §3).
     package var messageBytes: Int?
     /// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
@@ -20,12 +22,14 @@ package struct ServerSettings: Sendable, Equatable {
 
     package init(
         hostName: String,
+        banner: String = "ESMTP Ekiden",
         messageBytes: Int? = nil,
         recipients: Int = 1000,
         errors: Int = 20,
         commands: Int = 200
     ) {
         self.hostName = hostName
+        self.banner = banner
         self.messageBytes = messageBytes
         self.recipients = recipients
         self.errors = errors
@@ -54,7 +58,7 @@ package enum ServerRule: String, Sendable, CaseIterable {
 extension Reply {
     /// RFC 5321 §4.3.1.
     package static func greeting(_ settings: ServerSettings) -> Reply {
-        Reply(220, nil, settings.hostName + " ESMTP Ekiden")
+        Reply(220, nil, settings.hostName + " " + settings.banner)
     }
 
     /// RFC 5321 §4.1.1.1 with the extensions we offer.

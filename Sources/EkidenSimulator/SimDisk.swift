@@ -65,7 +65,8 @@ package final class SimDisk: Disk, @unchecked Sendable {
         lane: DiskLane = .bulk,
         _ body: @escaping () -> Result<Value, DiskFailure>
     ) async throws(DiskFailure) -> Value {
-        let latency = operation == .sync || operation == .syncDirectory
+        let latency =
+            operation == .sync || operation == .syncDirectory
             ? timing.sync : timing.operation
         let end = max(world.instant, lane == .log ? logFree : bulkFree) + latency
         if lane == .log { logFree = end } else { bulkFree = end }
@@ -161,7 +162,8 @@ package final class SimDisk: Disk, @unchecked Sendable {
         written: (@Sendable () -> Void)?
     ) async throws(DiskFailure) {
         let entry = entry(file)
-        try await perform(.write, entry.path, lane: entry.lane) { [self] () -> Result<Void, DiskFailure> in
+        try await perform(.write, entry.path, lane: entry.lane) {
+            [self] () -> Result<Void, DiskFailure> in
             var bytes: [UInt8] = []
             for part in parts { bytes += part.array }
             guard hasRoom(for: offset + bytes.count - entry.inode.current.count)
@@ -210,7 +212,8 @@ package final class SimDisk: Disk, @unchecked Sendable {
 
     package func preallocate(_ file: DiskFile, byteCount: Int) async throws(DiskFailure) {
         let entry = entry(file)
-        try await perform(.preallocate, entry.path, lane: entry.lane) { [self] () -> Result<Void, DiskFailure> in
+        try await perform(.preallocate, entry.path, lane: entry.lane) {
+            [self] () -> Result<Void, DiskFailure> in
             guard hasRoom(for: byteCount - entry.inode.current.count)
             else { return failure(.noSpace, .preallocate, entry.path) }
             entry.inode.write([UInt8](repeating: 0, count: byteCount), at: 0)

@@ -27,10 +27,12 @@ struct ClockWatch: Equatable, Sendable {
         lastInstant = now
         guard let newestRecord else { return }
         if wall < newestRecord {
-            pause = "the clock says \(wall.timestamp), but the spool was written at "
+            pause =
+                "the clock says \(wall.timestamp), but the spool was written at "
                 + "\(newestRecord.timestamp)"
         } else if wall - newestRecord > Self.gapMax {
-            pause = "the clock says \(wall.timestamp), and the last sign of life in the spool is "
+            pause =
+                "the clock says \(wall.timestamp), and the last sign of life in the spool is "
                 + "of \(newestRecord.timestamp)"
         }
     }

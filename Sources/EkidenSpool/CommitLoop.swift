@@ -115,7 +115,9 @@ extension SpoolLog {
             segment.frames.append(entry)
             segment.lastSequence = entry.sequence
         }
-        unsynced += marked.map { var e = $0.entry; e.waiter = .none; return e }
+        unsynced += marked.map {
+            var e = $0.entry; e.waiter = .none; return e
+        }
         if isDurable {
             for placed in moved + synced { applyDurable(placed) }
             didSync(segment)
@@ -318,7 +320,10 @@ extension SpoolLog {
     ) {
         if markBatch.wasWritten {
             for placed in markBatch.take() { applyMarks(placed) }
-            marks = marked.map { var e = $0.entry; e.waiter = .none; return e } + marks
+            marks =
+                marked.map {
+                    var e = $0.entry; e.waiter = .none; return e
+                } + marks
         } else {
             marks = markBatch.take().map(\.entry) + marks
         }

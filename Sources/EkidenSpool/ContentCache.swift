@@ -21,10 +21,14 @@ final class ContentCache: Sendable {
         var newest: UInt64 = 0
 
         mutating func unlink(_ entry: Entry) {
-            if entry.older == 0 { oldest = entry.newer } else {
+            if entry.older == 0 {
+                oldest = entry.newer
+            } else {
                 entries[entry.older]?.newer = entry.newer
             }
-            if entry.newer == 0 { newest = entry.older } else {
+            if entry.newer == 0 {
+                newest = entry.older
+            } else {
                 entries[entry.newer]?.older = entry.older
             }
         }

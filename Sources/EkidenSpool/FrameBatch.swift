@@ -69,7 +69,8 @@ struct FrameBatch: ~Copyable {
     }
 
     /// Adds a frame; returns its place and where its meta will be in the block of heads.
-    mutating func add(_ draft: FrameDraft, sequence: UInt64) -> (place: LogPlace, meta: Range<Int>) {
+    mutating func add(_ draft: FrameDraft, sequence: UInt64) -> (place: LogPlace, meta: Range<Int>)
+    {
         let head = FrameHead(
             kind: draft.kind,
             generation: UInt64(generation),

@@ -137,8 +137,9 @@ final class LargeBodyReader: BodyReader, @unchecked Sendable {
             {
                 result = .success(cached)
             } else {
-                do { result = .success(try await disk.read(file, at: start, count: stop - start)) }
-                catch { result = .failure(error) }
+                do {
+                    result = .success(try await disk.read(file, at: start, count: stop - start))
+                } catch { result = .failure(error) }
             }
             await disk.close(file)
             bytes = try result.get()

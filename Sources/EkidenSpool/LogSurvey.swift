@@ -172,7 +172,8 @@ final class LogSurvey: @unchecked Sendable {
             findings += scan.findings
             let isTorn = scan.findings.contains { if case .tornTail = $0 { true } else { false } }
             segment.isCut = isTorn || cuts[number] != nil
-            if scan.findings.contains(where: { if case .damagedPlace = $0 { true } else { false } }) {
+            if scan.findings.contains(where: { if case .damagedPlace = $0 { true } else { false } })
+            {
                 logIsDamaged = true
             }
             segment.frames = apply(scan.entries, damagedFrames: scan.damagedFrames, to: segment)

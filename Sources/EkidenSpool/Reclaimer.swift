@@ -37,7 +37,8 @@ extension SpoolLog {
         if supply.isShort || active.isReserve { return fits ? oldest : nil }
         if settings.reclaimsEagerly { return oldest }
         // Promise 7: space used stays below twice the live bytes and four segments.
-        let isOver = logBytes + settings.segmentBytes
+        let isOver =
+            logBytes + settings.segmentBytes
             > 2 * index.totalLiveBytes + 4 * settings.segmentBytes
         return isOver ? oldest : nil
     }

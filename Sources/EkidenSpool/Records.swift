@@ -115,7 +115,8 @@ extension MessageRecord {
             case .clientPort: port = UInt16(truncatingIfNeeded: field.value)
             case .helo: client.helo = field.text
             case .inboundProtocol:
-                client.inboundProtocol = InboundProtocol(rawValue: UInt8(field.value & 255)) ?? .smtp
+                client.inboundProtocol =
+                    InboundProtocol(rawValue: UInt8(field.value & 255)) ?? .smtp
             case .listener: client.listener = field.text
             case .lines: facts.lines = field.int
             case .longestLine: facts.longestLineBytes = field.int

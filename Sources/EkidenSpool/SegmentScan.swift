@@ -167,7 +167,8 @@ struct SegmentScan: Sendable {
         var at = FrameHead.padded(start)
         while at + FrameHead.byteCount <= bytes.count {
             let magic = bytes.loadUnaligned(fromByteOffset: at, as: UInt32.self)
-            if UInt32(littleEndian: magic) == FrameHead.magic, let head = frame(bytes, at, segment) {
+            if UInt32(littleEndian: magic) == FrameHead.magic, let head = frame(bytes, at, segment)
+            {
                 if first == nil { first = at }
                 syncedUpTo = max(syncedUpTo, Int(clamping: head.syncedUpTo))
                 at += head.frameBytes

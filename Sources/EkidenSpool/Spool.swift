@@ -180,7 +180,8 @@ package final class Spool: Sendable {
                 var at = 0
                 while at < byteCount {
                     let bytes: Bytes
-                    do { bytes = try await reader.read(at: at, count: LargeName.blockBytes) } catch {
+                    do { bytes = try await reader.read(at: at, count: LargeName.blockBytes) } catch
+                    {
                         throw SpoolRefusal(.unavailable, error.text)
                     }
                     if bytes.isEmpty { throw SpoolRefusal(.unavailable, "its body ended early") }

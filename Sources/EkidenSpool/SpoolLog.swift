@@ -230,7 +230,8 @@ final class SpoolLog: @unchecked Sendable {
         }
     }
 
-    private func accepted(_ message: PreparedMessage, _ placed: PlacedEntry, part: Int, parts: Int) {
+    private func accepted(_ message: PreparedMessage, _ placed: PlacedEntry, part: Int, parts: Int)
+    {
         index.insert(
             message.queued,
             at: placed.place,

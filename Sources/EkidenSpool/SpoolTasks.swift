@@ -52,7 +52,8 @@ extension SpoolLog {
         switch change {
         case .none: return
         case .paused(let why):
-            text = "nothing expires until the clock has been steady for an hour or an operator "
+            text =
+                "nothing expires until the clock has been steady for an hour or an operator "
                 + "confirms it: \(why)"
         case .resumed: text = "the clock has been steady for an hour; mail expires again"
         }

@@ -25,7 +25,9 @@ private let plan = BenchPlan(
         // Everything but the final dot.
         #expect(header.count + texts.body.count - 3 == 4096)
         #expect(texts.body.suffix(5) == [0x0d, 0x0a, 0x2e, 0x0d, 0x0a])
-        #expect(!String(decoding: header, as: UTF8.self).contains("0000000000000000.0000000000000000"))
+        #expect(
+            !String(decoding: header, as: UTF8.self).contains("0000000000000000.0000000000000000")
+        )
         #expect(
             String(decoding: texts.envelope, as: UTF8.self)
                 == "MAIL FROM:<s@example.org>\r\nRCPT TO:<r0@example.org>\r\n"
@@ -37,7 +39,9 @@ private let plan = BenchPlan(
     @Test func percentilesAreExact() throws {
         var times = Latencies()
         #expect(times.summary() == nil)
-        for milliseconds in (1...100).reversed() { times.add(nanoseconds: Int64(milliseconds) * 1_000_000) }
+        for milliseconds in (1...100).reversed() {
+            times.add(nanoseconds: Int64(milliseconds) * 1_000_000)
+        }
         let summary = try #require(times.summary())
         #expect(summary == Latencies.Summary(p50: 50, p90: 90, p99: 99, max: 100))
     }

@@ -84,14 +84,18 @@ func run(_ words: String...) -> (status: ExitStatus, output: String, errors: Str
         #expect(parseSize("4096") == 4096)
         #expect(parseSize("4KiB") == 4096)
         #expect(parseSize("2MB") == 2_000_000)
-        for bad in ["", "KiB", "-1", "4 KiB", "4XB", "99999999999GiB"] { #expect(parseSize(bad) == nil) }
+        for bad in ["", "KiB", "-1", "4 KiB", "4XB", "99999999999GiB"] {
+            #expect(parseSize(bad) == nil)
+        }
         #expect(parseDuration("500ms") == .milliseconds(500))
         #expect(parseDuration("2h") == .seconds(7200))
         for bad in ["", "h", "1.5h", "-1s", "5 m"] { #expect(parseDuration(bad) == nil) }
         #expect(parseEndpoint("2525")?.text == "127.0.0.1:2525")
         #expect(parseEndpoint("[::1]:25")?.text == "[::1]:25")
         #expect(parseEndpoint("localhost:25")?.text == "127.0.0.1:25")
-        for bad in ["", "0", "example.org:25", "::1", "70000"] { #expect(parseEndpoint(bad) == nil) }
+        for bad in ["", "0", "example.org:25", "::1", "70000"] {
+            #expect(parseEndpoint(bad) == nil)
+        }
     }
 
     @Test func theNearestWordIsTheOneThatWasMeant() {

@@ -56,7 +56,8 @@ import Testing
     @Test func filtersBecomeAQuery() throws {
         guard
             case .run(let line) = try ArgumentParser(root: commandTree).parse([
-                "queue", "--from", "<>", "--to-domain", "d", "--state", "held", "--older-than", "2h",
+                "queue", "--from", "<>", "--to-domain", "d", "--state", "held", "--older-than",
+                "2h",
                 "--by", "site", "-n", "5", "06BKM6TX4C001",
             ])
         else {

@@ -38,7 +38,8 @@ private let envelope = "EHLO c.example\r\nMAIL FROM:<a@b> SIZE=9\r\nRCPT TO:<c@d
 
 @Suite struct SinkTests {
     @Test(arguments: [
-        "", "X: y\r\n\r\nbody\r\n", "\r\n", "..\r\n", "a.\r\n..b\r\n", ".x\r\n", "\r\n\r\n", "\r\r\n",
+        "", "X: y\r\n\r\nbody\r\n", "\r\n", "..\r\n", "a.\r\n..b\r\n", ".x\r\n", "\r\n\r\n",
+        "\r\r\n",
         "a\r\n.\n\r\n", "no end.\r\n...\r\n", "\r.\r\n",
     ])
     func theEndOfDataIsFoundAtAnyCut(body: String) {
@@ -61,7 +62,10 @@ private let envelope = "EHLO c.example\r\nMAIL FROM:<a@b> SIZE=9\r\nRCPT TO:<c@d
     }
 
     @Test func stuffedDotsAreTakenOut() {
-        #expect(removingDotStuffing(Array("..a\r\n.b\r\nc.\r\n..".utf8)) == Array(".a\r\nb\r\nc.\r\n.".utf8))
+        #expect(
+            removingDotStuffing(Array("..a\r\n.b\r\nc.\r\n..".utf8))
+                == Array(".a\r\nb\r\nc.\r\n.".utf8)
+        )
         #expect(removingDotStuffing([]) == [])
     }
 

@@ -107,7 +107,9 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         #expect(try reread(outcome) == outcome)
         let end = ControlEnd(count: 3, failed: 1, isCutShort: true, text: "done")
         #expect(try reread(end) == end)
-        #expect(try reread(HeaderText(text: "A: b\r\n c\r\n")) == HeaderText(text: "A: b\r\n c\r\n"))
+        #expect(
+            try reread(HeaderText(text: "A: b\r\n c\r\n")) == HeaderText(text: "A: b\r\n c\r\n")
+        )
     }
 
     @Test func aMessagesStoryComesBackAsItWas() throws {
@@ -151,7 +153,10 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
                 host: "h",
                 words: "250 ok"
             )
-            #expect(try reread(AttemptRow(address: "a@b", mark: mark)) == AttemptRow(address: "a@b", mark: mark))
+            #expect(
+                try reread(AttemptRow(address: "a@b", mark: mark))
+                    == AttemptRow(address: "a@b", mark: mark)
+            )
         }
     }
 
@@ -194,14 +199,17 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
     }
 
     @Test func timestampsAreReadBack() {
-        for time in [WallTime(seconds: 0), now, WallTime(seconds: 951_782_400), WallTime(seconds: -1)] {
+        for time in [
+            WallTime(seconds: 0), now, WallTime(seconds: 951_782_400), WallTime(seconds: -1),
+        ] {
             #expect(WallTime(timestamp: time.timestamp) == time)
         }
         for day in stride(from: Int64(-200_000), to: 80_000, by: 97) {
             let time = WallTime(seconds: day * 86_400 / 2 + 7)
             #expect(WallTime(timestamp: time.timestamp) == time)
         }
-        for bad in ["", "2026-11-21T02:07:58", "2026-13-21T02:07:58Z", "2026-11-21 02:07:58Z",
+        for bad in [
+            "", "2026-11-21T02:07:58", "2026-13-21T02:07:58Z", "2026-11-21 02:07:58Z",
             "2026-11-21T02:07:58.Z0", "9999-11-21T02:07:58Z", "2026-11-21T24:07:58Z",
         ] {
             #expect(WallTime(timestamp: bad) == nil)
@@ -230,7 +238,8 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         ]
         for action in QueueAction.allCases {
             for selection in [
-                .ids([QueueID(number: 4)]), .from(""), .from("a@b"), .toDomain("d"), .site("s"), .all,
+                .ids([QueueID(number: 4)]), .from(""), .from("a@b"), .toDomain("d"), .site("s"),
+                .all,
             ] as [Selection] {
                 requests.append(.act(action, selection))
             }
@@ -247,8 +256,10 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
 
     @Test(arguments: [
         "", "{}", "[]", "{\"version\":1}", "{\"version\":2,\"request\":\"status\"}",
-        "{\"version\":1,\"request\":\"destroy\"}", "{\"version\":1,\"request\":\"show\",\"id\":\"x\"}",
-        "{\"version\":1,\"request\":\"delete\"}", "{\"version\":1,\"request\":\"delete\",\"ids\":[]}",
+        "{\"version\":1,\"request\":\"destroy\"}",
+        "{\"version\":1,\"request\":\"show\",\"id\":\"x\"}",
+        "{\"version\":1,\"request\":\"delete\"}",
+        "{\"version\":1,\"request\":\"delete\",\"ids\":[]}",
         "{\"version\":1,\"request\":\"delete\",\"all\":false}",
         "{\"version\":1,\"request\":\"delete\",\"all\":true,\"from\":\"a@b\"}",
         "{\"version\":1,\"request\":\"queue\",\"by\":\"colour\"}",

@@ -32,7 +32,8 @@ private func read(_ text: String) throws(JSONProblem) -> JSONObject {
     @Test(arguments: [
         "", "{", "}", "{\"a\"}", "{\"a\":}", "{\"a\":1,}", "{,}", "{\"a\":01}", "{\"a\":+1}",
         "{\"a\":1.}", "{\"a\":.5}", "{\"a\":-}", "{\"a\":1e}", "{\"a\":tru}", "{\"a\":\"\n\"}",
-        "{\"a\":\"\\x\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\\ud800\\u0041\"}", "{\"a\":\"\\udc00\"}",
+        "{\"a\":\"\\x\"}", "{\"a\":\"\\ud800\"}", "{\"a\":\"\\ud800\\u0041\"}",
+        "{\"a\":\"\\udc00\"}",
         "{\"a\":\"\\u12\"}", "{\"a\":[1 2]}", "{a:1}", "{'a':1}", "[1]", "{} {}", "{\"a\":NaN}",
         "{\"a\":\(String(repeating: "[", count: 40))", "{\"a\":0x10}", "{\"a\":1.e5}",
     ])
@@ -54,7 +55,9 @@ private func read(_ text: String) throws(JSONProblem) -> JSONObject {
             for _ in 0..<12 {
                 seed = seed &* 6_364_136_223_846_793_005 &+ 1
                 let bound: UInt64 = seed >> 60 < 8 ? 0x80 : 0x11_0000
-                if let scalar = Unicode.Scalar(UInt32((seed >> 33) % bound)) { scalars.append(scalar) }
+                if let scalar = Unicode.Scalar(UInt32((seed >> 33) % bound)) {
+                    scalars.append(scalar)
+                }
             }
             let text = String(scalars)
             var writer = JSONWriter()

@@ -146,7 +146,11 @@ struct Workload: Sendable {
     func holdOrRelease(_ id: QueueID) async {
         let wasHeld = beliefs.all.value[id]?.held.0 ?? false
         beliefs.note(id) { $0.held = (wasHeld, isKnown: false) }
-        if wasHeld { try? await spool.release(id, uid: 1) } else { try? await spool.hold(id, uid: 1) }
+        if wasHeld {
+            try? await spool.release(id, uid: 1)
+        } else {
+            try? await spool.hold(id, uid: 1)
+        }
         beliefs.note(id) { $0.held = (!wasHeld, isKnown: true) }
     }
 
@@ -232,7 +236,11 @@ struct Workload: Sendable {
                 let spool = try await test.open()
                 let random = SimRandom(seed: seed &* 77)
                 await Workload(
-                    test: test, spool: spool, beliefs: beliefs, random: random, kind: kind
+                    test: test,
+                    spool: spool,
+                    beliefs: beliefs,
+                    random: random,
+                    kind: kind
                 ).run()
                 await spool.close()
             }
@@ -253,7 +261,10 @@ struct Workload: Sendable {
                 let (spool, report) = try await again.openWithReport()
                 #expect(report.damagedPlaces == 0, "\(comment): \(report.sentences)")
                 try await check(
-                    spool, believed, isPowerLoss: isPowerLoss, end: end,
+                    spool,
+                    believed,
+                    isPowerLoss: isPowerLoss,
+                    end: end,
                     "\(comment), start \(attempt)"
                 )
                 let found = spool.messages(after: nil, limit: .max)

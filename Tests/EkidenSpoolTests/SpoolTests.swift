@@ -27,14 +27,19 @@ import Testing
             #expect(report.segmentsScanned == 0, "a clean stop leaves footers")
             #expect(report.sentences.isEmpty)
             let queued = try #require(spool.message(id))
-            #expect(queued.recipients.map(\.address.text) == ["b@example.net", "\"c d\"@Example.COM"])
+            #expect(
+                queued.recipients.map(\.address.text) == ["b@example.net", "\"c d\"@Example.COM"]
+            )
             #expect(queued.sender.text == "a@example.org")
             let content = try await spool.content(of: id)
             #expect(try await bodyBytes(content) == body)
             #expect(content.header.text == "Subject: \(id.text)\r\n\r\n")
             #expect(content.facts.lines == 3)
             let details = try await spool.details(of: id)
-            #expect(details.envelope == message(id, to: ["b@example.net", "\"c d\"@Example.COM"]).envelope)
+            #expect(
+                details.envelope
+                    == message(id, to: ["b@example.net", "\"c d\"@Example.COM"]).envelope
+            )
             #expect(spool.nextID() > id)
             await spool.close()
         }
@@ -81,7 +86,9 @@ import Testing
             let id = spool.nextID()
             try await spool.accept(message(id, to: ["b@example.net", "c@example.net"]))
             let syncs = test.disk.syncCount
-            #expect(await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)])) == .recorded)
+            #expect(
+                await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)])) == .recorded
+            )
             #expect(test.disk.syncCount == syncs)
             #expect(spool.message(id)?.recipients.map(\.state) == [.delivered, .pending])
             await test.world.loops[0].sleep(for: .milliseconds(21))
@@ -132,7 +139,9 @@ import Testing
             let group = MarkGroup(
                 id: id,
                 marks: [mark(0, .failed)],
-                caused: bounces.map { message($0, to: ["a@example.org"], from: nil, body: bounceBody) }
+                caused: bounces.map {
+                    message($0, to: ["a@example.org"], from: nil, body: bounceBody)
+                }
             )
             #expect(await spool.record(group) == .recorded)
             #expect(spool.messageCount == 2)

@@ -62,7 +62,9 @@ final class Ears: EventSink {
     }
 }
 
-func address(_ text: String) -> Address { Address(text) ?? Address(localPart: "x", domain: Domain("y")) }
+func address(_ text: String) -> Address {
+    Address(text) ?? Address(localPart: "x", domain: Domain("y"))
+}
 
 func message(
     _ id: QueueID,
