@@ -179,27 +179,35 @@ final class SpoolLog: @unchecked Sendable {
             frames: segment.frames,
             isQueued: { index.contains($0) }
         )
-        let path = Footer.path(segment.number)
-        do {
-            let file: DiskFile
-            do { file = try await disk.open(path, .create, lane: .bulk) } catch {
-                guard error.kind == .exists else { throw error }
-                try await disk.remove(path)
-                file = try await disk.open(path, .create, lane: .bulk)
-            }
-            do {
-                try await disk.write(footer.encoded(), to: file, at: 0, sync: true, written: nil)
-            } catch {
-                await disk.close(file)
-                throw error
-            }
+        do throws(DiskFailure) {
+            let file = try await createAnew(Footer.path(segment.number))
+            let failure = await writeWhole(footer.encoded(), to: file)
             await disk.close(file)
+            if let failure { throw failure }
             try await disk.syncDirectory("log")
             segment.hasFooter = true
             segment.frames = []
         } catch {
             notice(.warning, "the footer of segment \(segment.number) could not be written")
         }
+    }
+
+    /// Makes the file, in place of one that a crash may have left.
+    private func createAnew(_ path: String) async throws(DiskFailure) -> DiskFile {
+        do throws(DiskFailure) {
+            return try await disk.open(path, .create, lane: .bulk)
+        } catch {
+            if error.kind != .exists { throw error }
+        }
+        try await disk.remove(path)
+        return try await disk.open(path, .create, lane: .bulk)
+    }
+
+    private func writeWhole(_ parts: [Bytes], to file: DiskFile) async -> DiskFailure? {
+        do throws(DiskFailure) {
+            try await disk.write(parts, to: file, at: 0, sync: true, written: nil)
+            return nil
+        } catch { return error }
     }
 
     // MARK: What became true
