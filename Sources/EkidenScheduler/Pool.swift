@@ -31,7 +31,8 @@ struct Pool<Element> {
     }
 
     subscript(number: UInt32) -> Element {
-        get { items[Int(number)] }
+        // Yields in place: a copy would retain every reference of the record.
+        _read { yield items[Int(number)] }
         _modify { yield &items[Int(number)] }
     }
 }

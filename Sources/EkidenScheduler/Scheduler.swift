@@ -169,13 +169,19 @@ package final class Scheduler {
     /// Puts a group where it belongs by its due time, or on hold.
     func settle(_ group: UInt32, due time: Instant, because: Reason, at: Moment) {
         ledger.groups[group].due = time.nanoseconds
-        if ledger.messages[ledger.groups[group].message].isHeld {
-            move(group, to: .held, because: .operatorHold, at: at)
+        if let hold = hold(of: group) {
+            move(group, to: .held, because: hold.reason, at: at)
         } else if time <= at.instant {
             enqueue(group, because: because, at: at)
         } else {
             wait(group, because: because, at: at)
         }
+    }
+
+    /// The hold on the group's message, if there is one.
+    func hold(of group: UInt32) -> Hold? {
+        let message = ledger.groups[group].message
+        return ledger.messages[message].isHeld ? holds[ledger.messages[message].id] : nil
     }
 
     func wait(_ group: UInt32, because: Reason, at: Moment) {

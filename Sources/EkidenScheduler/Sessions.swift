@@ -318,9 +318,9 @@ extension Scheduler {
         switch disposition {
         case .done: forget(group)
         case .again:
-            if ledger.messages[ledger.groups[group].message].isHeld {
+            if let hold = hold(of: group) {
                 ledger.groups[group].due = at.instant.nanoseconds
-                move(group, to: .held, because: .operatorHold, at: at)
+                move(group, to: .held, because: hold.reason, at: at)
             } else {
                 enqueue(group, first: true, because: .tooManyRecipients, at: at)
             }

@@ -4,7 +4,7 @@ import EkidenMail
 
 let host = PeerHost(
     name: "mx.example.net",
-    endpoint: Endpoint(HostAddress("192.0.2.7")!, 25)
+    endpoint: Endpoint(.v4(0xc000_0207), 25)
 )
 
 func failure(
@@ -45,7 +45,7 @@ let epoch = WallTime(seconds: 1_795_226_878)  // Sat, 21 Nov 2026 02:07:58 +0000
 
 func judgement(
     _ results: [RecipientResult],
-    sender: ReversePath = .address(Address("from@example.org")!),
+    sender: ReversePath = .address(mailbox("from@example.org")),
     attempts: Int = 0,
     noticed: Bool = false,
     age: Duration = .seconds(10),
@@ -56,7 +56,7 @@ func judgement(
 ) -> Judgement {
     var settings = RetrySettings()
     change(&settings)
-    let addresses = results.indices.map { Address("r\($0)@example.net")! }
+    let addresses = results.indices.map { mailbox("r\($0)@example.net") }
     return Judgement(
         job: DeliveryJob(
             message: QueueID(number: 77),
@@ -87,4 +87,10 @@ extension Verdict {
     var notices: [Event.Notice] {
         events.compactMap { if case .notice(let n) = $0 { n } else { nil } }
     }
+}
+
+/// An address that is known to be well formed.
+func mailbox(_ text: String) -> Address {
+    guard let address = Address(text) else { preconditionFailure("\(text) is no address") }
+    return address
 }

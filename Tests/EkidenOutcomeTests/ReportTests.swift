@@ -14,7 +14,7 @@ private func item(
     to: String = "r1@example.net"
 ) -> ReportItem {
     ReportItem(
-        recipient: Address(to)!,
+        recipient: mailbox(to),
         action: action,
         failure: failure,
         lastAttempt: epoch + .seconds(60),
@@ -30,11 +30,11 @@ private func request(
     body: Bytes? = Bytes("See you at noon.\r\n")
 ) -> ReportRequest {
     ReportRequest(
-        plan: ReportPlan(kind: kind, to: Address("from@example.org")!, items: items),
+        plan: ReportPlan(kind: kind, to: mailbox("from@example.org"), items: items),
         reportingHost: "relay.example.org",
         id: QueueID(number: 0x1_0000),
         originalID: QueueID(number: 77),
-        originalSender: .address(Address("from@example.org")!),
+        originalSender: .address(mailbox("from@example.org")),
         arrived: epoch,
         now: epoch + .seconds(60),
         originalHeader: Bytes(header),

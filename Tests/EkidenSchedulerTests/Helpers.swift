@@ -48,7 +48,7 @@ func message(
 ) -> QueuedMessage {
     QueuedMessage(
         id: QueueID(number: number),
-        sender: .address(Address("sender@example.org")!),
+        sender: .address(mailbox("sender@example.org")),
         recipients: domains.enumerated().map { index, domain in
             RecipientStatus(
                 address: Address(localPart: "r\(index)", domain: Domain(domain)),
@@ -204,4 +204,10 @@ extension Scheduler {
         }
         return nil
     }
+}
+
+/// An address that is known to be well formed.
+func mailbox(_ text: String) -> Address {
+    guard let address = Address(text) else { preconditionFailure("\(text) is no address") }
+    return address
 }

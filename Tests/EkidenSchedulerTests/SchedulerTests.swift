@@ -498,6 +498,19 @@ import Testing
         #expect(desk.scheduler.remove(QueueID(number: 1), by: 0, at: desk.now) == .unknown)
     }
 
+    @Test func damagedMailIsHeldAfterItsAttemptAndSaysSo() throws {
+        let desk = Desk()
+        desk.add(message(1, to: ["a.example"]))
+        desk.resolveAll()
+        let id = desk.started[0].id
+        let job = try #require(desk.job(id))
+        let damage = Hold(reason: .damaged, uid: nil, since: desk.now.wall)
+        #expect(desk.scheduler.hold(job.message, damage, at: desk.now) == .done)
+        desk.finish(id, job, .retry(after: .seconds(60), because: .damaged), .unknown)
+        #expect(desk.rows(1).map(\.place) == [.held(by: nil)])
+        #expect(desk.rows(1).map(\.because) == [.damaged])
+    }
+
     @Test func mailHeldInTheSpoolComesUpHeld() {
         let desk = Desk()
         desk.add(message(1, to: ["a.example"], hold: hold))

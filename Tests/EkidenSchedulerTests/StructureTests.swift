@@ -80,6 +80,13 @@ import Testing
         #expect(ledger.messages.count == present.count)
     }
 
+    /// Group, message, links of group and of message, heap place and entry, half-full table.
+    @Test func aQueuedMessageWithOneRecipientTakesAboutAHundredBytes() {
+        let group = MemoryLayout<Group>.stride + 2 * 8 + 4 + 16
+        let message = MemoryLayout<MessageRecord>.stride + 2 * 4
+        #expect(group + message <= 120)
+    }
+
     @Test func aGroupSplitsFromTheFront() {
         var ledger = Ledger()
         let number = ledger.addMessage(QueueID(number: 1), isLarge: true)!
