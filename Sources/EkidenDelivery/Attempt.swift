@@ -35,9 +35,14 @@ struct AttemptProgress {
         for index in open { results[index] = .failed(lastFailures[index] ?? failure) }
     }
 
-    /// Remembers a failure of those that are tried elsewhere.
+    /// Remembers a failure of those that are tried elsewhere. A host that refuses us for good says
+    /// nothing against one that only failed for now, so a temporary failure is kept: else a backup
+    /// host's 554 would bounce mail that the first host takes tomorrow.
     mutating func postpone(_ failure: Failure) {
-        for index in open { lastFailures[index] = failure }
+        for index in open {
+            if failure.isPermanent, lastFailures[index]?.isPermanent == false { continue }
+            lastFailures[index] = failure
+        }
     }
 
     /// The report, complete: one result for each recipient.

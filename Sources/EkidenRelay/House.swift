@@ -132,6 +132,8 @@ final class House: Sendable {
             originalBody: body
         )
         request.wholeBytesMax = settings.returnedBytesMax
+        // A report has no sender to tell when a next hop can't take 8-bit mail: it stays 7-bit.
+        request.allowsEightBit = false
         return ReportComposer(request).message()
     }
 
