@@ -10,7 +10,13 @@ import EkidenMail
 /// Who asks, as the kernel says (SO_PEERCRED).
 package struct ControlPeer: Sendable, Equatable {
     package let uid: UInt32
-    package init(uid: UInt32) { self.uid = uid }
+    package let gid: UInt32
+    package let pid: Int32
+    package init(uid: UInt32, gid: UInt32, pid: Int32) {
+        self.uid = uid
+        self.gid = gid
+        self.pid = pid
+    }
 }
 
 /// Where a page ends and the next begins: the last id of a list, an offset of a message; the

@@ -3,13 +3,6 @@ import Testing
 
 @testable import ekiden
 
-/// Runs a command line that asks nothing of the outside.
-func run(_ words: String...) -> (status: ExitStatus, output: String, errors: String) {
-    let console = Console(captured: true)
-    let status = runCommandLine(words, console)
-    return (status, console.text, console.errorText)
-}
-
 @Suite struct ParserTests {
     private let tree = Command(
         name: "",

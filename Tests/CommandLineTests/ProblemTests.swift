@@ -22,7 +22,7 @@ import Testing
         #expect(long.status == .usage)
     }
 
-    static let lines: [([String], ExitStatus)] = [
+    static let lines: [([String], Status)] = [
         (["queue", "show"], .usage),
         (["queue", "show", "nonsense"], .usage),
         (["queue", "--state", "sleeping"], .usage),
@@ -47,7 +47,7 @@ import Testing
     ]
 
     @Test(arguments: lines)
-    func eachMistakeHasItsStatusAndASentence(words: [String], expected: ExitStatus) {
+    func eachMistakeHasItsStatusAndASentence(words: [String], expected: Status) {
         let console = Console(captured: true)
         #expect(runCommandLine(words, console) == expected)
         #expect(expected == .success || console.errorText.hasPrefix("ekiden: "))

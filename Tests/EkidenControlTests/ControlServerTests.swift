@@ -40,7 +40,7 @@ private func kinds(_ bytes: Bytes?) throws -> [String] {
 
 @Suite struct ControlServerTests {
     private func session(_ handler: ListHandler) -> ControlServerSession {
-        ControlServerSession(handler: handler, peer: ControlPeer(uid: 33))
+        ControlServerSession(handler: handler, peer: ControlPeer(uid: 33, gid: 33, pid: 1))
     }
 
     @Test func anAnswerComesPageByPageAndEnds() async throws {

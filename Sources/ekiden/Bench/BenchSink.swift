@@ -5,7 +5,8 @@ import EkidenMail
 import Glibc
 import Synchronization
 
-/// `@unchecked Sendable`: `server`, `times` and `arrivals` belong to the sink's thread from
+/// `@unchecked Sendable`: `server`, `times` and `arrivals` (and `endpoint`,
+/// which never changes after `init`) belong to the sink's thread from
 /// `start` until `stop` has joined it, and to the caller before and after; the rest is atomic.
 final class BenchSink: @unchecked Sendable {
     private let delivered = Atomic<Int>(0)
@@ -16,7 +17,8 @@ final class BenchSink: @unchecked Sendable {
     private(set) var times = Latencies()
     /// Recipients delivered of each message.
     private(set) var arrivals: [UInt16]
-    let endpoint: Endpoint
+    /// Where it listens; the port it got when any was asked for.
+    private(set) var endpoint: Endpoint
 
     init(listeningOn wanted: Endpoint, run: UInt64, messages: Int) throws(CommandProblem) {
         arrivals = Array(repeating: 0, count: messages)
@@ -26,6 +28,7 @@ final class BenchSink: @unchecked Sendable {
         server = try SinkServer(listeningOn: wanted, capture: capture) { [unowned self] in
             note($0, run)
         }
+        if let server { endpoint = server.endpoint }
     }
 
     /// Recipients delivered so far.

@@ -193,7 +193,9 @@ func sentence(_ cause: CauseRow) -> String {
     var text = "\(plural(cause.messages, "message")) \(verb)"
     if !cause.place.isEmpty { text += " for \(printable(cause.place))" }
     text += ": \(cause.reason.sentence)"
-    if !cause.words.isEmpty { text += " (\(printable(cause.words)))" }
+    if !cause.words.isEmpty, cause.reason != .operatorHold {
+        text += " (\(printable(cause.words)))"
+    }
     if let next = cause.nextInSeconds {
         text += next > 0 ? "; next try in \(ageText(seconds: next))" : "; next try now"
     }
@@ -214,7 +216,9 @@ private let messageColumns = [
 private func cells(_ row: QueueRow) -> [String] {
     var to = row.recipients.first.map(printable) ?? ""
     if row.pendingCount > 1 { to += " +\(row.pendingCount - 1)" }
-    let reason = row.words.isEmpty ? row.reason.sentence : printable(row.words)
+    // The last words of a host are not why held mail waits.
+    let showsReason = row.words.isEmpty || row.state == .held
+    let reason = showsReason ? row.reason.sentence : printable(row.words)
     return [
         row.id.text,
         ageText(seconds: row.ageSeconds),

@@ -54,7 +54,7 @@ func statusText(_ report: StatusReport) -> String {
         text += "           expiry waits for the clock: ekiden confirm-clock when it is right\n"
     }
     let resolver = report.resolver
-    text += "Names      \(plural(resolver.queries, "query")), \(resolver.cacheHits) from cache, "
+    text += "Names      \(resolver.queries) asked, \(resolver.cacheHits) from cache, "
     text += "\(resolver.failures) failed"
     text += resolver.servers.isEmpty ? "\n" : ", by \(resolver.servers.joined(separator: ", "))\n"
     let rates = report.rates

@@ -27,7 +27,7 @@ private let spoolVerifyCommand = Command(
             do throws(SpoolOpenFailure) {
                 return try await SpoolVerifier.verify(disk: disk)
             } catch {
-                throw CommandProblem(.negative, error.text)
+                throw CommandProblem(.negative, error.text, hint: notASpool)
             }
         }
         for damage in report.damages { console.print("damage: \(printable(damage))") }
@@ -70,6 +70,8 @@ private let spoolExportCommand = Command(
     }
 )
 
+private let notASpool = "is this a spool directory? It holds a directory named log"
+
 private struct ExportSums: Sendable {
     var written = 0
     /// A sentence for each message that has no content.
@@ -86,7 +88,7 @@ private func exportAll(
     do throws(SpoolOpenFailure) {
         exporter = try await SpoolExporter.open(disk: disk)
     } catch {
-        throw CommandProblem(.negative, error.text)
+        throw CommandProblem(.negative, error.text, hint: notASpool)
     }
     var sums = ExportSums()
     while let message = await exporter.next() {
