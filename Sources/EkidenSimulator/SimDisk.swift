@@ -203,7 +203,12 @@ package final class SimDisk: Disk, @unchecked Sendable {
 
     private static func slice(_ inode: SimInode, _ offset: Int, _ count: Int) -> Bytes {
         let start = min(offset, inode.current.count)
-        return Bytes(inode.current[start..<min(start + count, inode.current.count)])
+        let end = min(start + count, inode.current.count)
+        var copy = BytesBuilder(capacity: end - start)
+        inode.current.withUnsafeBytes {
+            copy.append(UnsafeRawBufferPointer(rebasing: $0[start..<end]))
+        }
+        return copy.finish()
     }
 
     package func readIfCached(_ file: DiskFile, at offset: Int, count: Int) -> Bytes? {

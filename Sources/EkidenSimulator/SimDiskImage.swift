@@ -34,10 +34,13 @@ final class SimInode {
 
     static func apply(_ bytes: ArraySlice<UInt8>, at offset: Int, to content: inout [UInt8]) {
         let end = offset + bytes.count
-        if content.count < end {
-            content.append(contentsOf: repeatElement(0, count: end - content.count))
+        if content.count < end { content += [UInt8](repeating: 0, count: end - content.count) }
+        content.withUnsafeMutableBytes { content in
+            bytes.withUnsafeBytes { bytes in
+                UnsafeMutableRawBufferPointer(rebasing: content[offset..<end])
+                    .copyMemory(from: bytes)
+            }
         }
-        content.replaceSubrange(offset..<end, with: bytes)
     }
 
     /// Any subset of the sectors not made durable, in the order written.

@@ -139,14 +139,30 @@ final class SegmentSupply: @unchecked Sendable {
         let missing = (next == nil ? 1 : 0) + (hasReserve ? 0 : 1)
         if spares.count < max(1, missing) {
             let spare = SegmentName.spare(number)
-            try await disk.rename(path, to: spare)
-            try await disk.syncDirectory("log")
+            if try await isGone({ () throws(DiskFailure) in
+                try await self.disk.rename(path, to: spare)
+            }) {
+                return
+            }
             spares.append(spare)
             refill()
         } else {
-            try await disk.remove(path)
-            try await disk.syncDirectory("log")
+            _ = try await isGone { () throws(DiskFailure) in try await self.disk.remove(path) }
         }
+    }
+
+    /// Takes a name away, durably. True when an earlier try had done so already and only its sync
+    /// had failed.
+    private func isGone(
+        _ change: () async throws(DiskFailure) -> Void
+    ) async throws(DiskFailure) -> Bool {
+        var wasGone = false
+        do { try await change() } catch {
+            guard error.kind == .notFound else { throw error }
+            wasGone = true
+        }
+        try await disk.syncDirectory("log")
+        return wasGone
     }
 
     private func makeSegment() async throws(DiskFailure) -> LogSegment {

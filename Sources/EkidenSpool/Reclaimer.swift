@@ -54,15 +54,20 @@ extension SpoolLog {
         // Reads under way end soon; new ones don't begin, since no message is here any more.
         while segment.pins > 0 { await owner.sleep(for: .milliseconds(5)) }
         guard segments.first === segment else { return false }
-        segments.removeFirst()
-        index.forgetSegment(segment.number)
-        if let reader = segment.reader { await disk.close(reader) }
+        if let reader = segment.reader {
+            segment.reader = nil
+            await disk.close(reader)
+        }
         do {
+            // Until its name is durably gone nothing younger may go: that has its marks.
             try await supply.recycle(segment.number)
-            try? await disk.remove(Footer.path(segment.number))
         } catch {
             notice(.warning, "segment \(segment.number) could not be reclaimed: \(error.text)")
+            return false
         }
+        segments.removeFirst()
+        index.forgetSegment(segment.number)
+        try? await disk.remove(Footer.path(segment.number))
         updateRefusal()
         return true
     }

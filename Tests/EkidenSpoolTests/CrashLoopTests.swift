@@ -1,6 +1,7 @@
 import EkidenMail
 import EkidenRuntime
 import EkidenSimulator
+import Glibc
 import Testing
 
 @testable import EkidenSpool
@@ -224,6 +225,9 @@ struct Workload: Sendable {
         }
     }
 
+    /// `EKIDEN_THOROUGH=1 swift test --filter CrashLoopTests`: every single operation.
+    static let isThorough = getenv("EKIDEN_THOROUGH") != nil
+
     /// One crash; false when the workload ended untouched.
     static func crash(_ kind: CrashWorkload, seed: UInt64, at n: Int) throws -> Bool {
         let comment = "\(kind) seed \(seed) crash at \(n)"
@@ -289,6 +293,51 @@ struct Workload: Sendable {
         return !ended
     }
 
+    @Test(arguments: CrashWorkload.allCases)
+    func `A start may crash anywhere, and again, and loses nothing`(kind: CrashWorkload) throws {
+        let seed: UInt64 = 21
+        let test = TestWorld(seed: seed) { Self.settings(&$0, kind) }
+        test.disk.crashAtOperation = 64
+        let beliefs = Beliefs()
+        #expect(throws: SimStuck.self) {
+            try test.world.run {
+                let spool = try await test.open()
+                let random = SimRandom(seed: 4)
+                await Workload(
+                    test: test,
+                    spool: spool,
+                    beliefs: beliefs,
+                    random: random,
+                    kind: kind
+                ).run()
+            }
+        }
+        let end = test.world.instant
+        let believed = beliefs.all.value
+        let random = SimRandom(seed: 5)
+        var image = test.disk.image.afterPowerLoss(random)
+        // Each start crashes a little later than the one before, on what that one left.
+        for n in 1..<70 {
+            let start = TestWorld(seed: UInt64(n), image: image) { Self.settings(&$0, kind) }
+            start.disk.crashAtOperation = n
+            _ = try? start.world.run {
+                let spool = try await start.open()
+                await start.world.loops[0].sleep(for: .seconds(3))
+                await spool.close()
+            }
+            image = n % 3 == 0 ? start.disk.image : start.disk.image.afterPowerLoss(random)
+            start.world.discard()
+        }
+        let last = TestWorld(image: image) { Self.settings(&$0, kind) }
+        try last.world.run {
+            let (spool, report) = try await last.openWithReport()
+            #expect(report.damagedPlaces == 0, "\(report.sentences)")
+            try await Self.check(spool, believed, isPowerLoss: true, end: end, "\(kind)")
+            #expect(spool.messageCount > 0)
+            await spool.close()
+        }
+    }
+
     @Test(arguments: CrashWorkload.allCases, [1, 2, 3])
     func `Nothing acknowledged is lost wherever the crash comes`(
         kind: CrashWorkload,
@@ -296,8 +345,8 @@ struct Workload: Sendable {
     ) throws {
         var n = 1
         while try Self.crash(kind, seed: seed, at: n) {
-            // Every operation of the first stretch, then every few.
-            n += n < 60 ? 1 : 1 + n % 5
+            // Every operation of the first stretch, then every few; all of them when asked to.
+            n += n < 30 || Self.isThorough ? 1 : 5 + n % 13
             if n > 5000 {
                 Issue.record("the workload never ends")
                 return

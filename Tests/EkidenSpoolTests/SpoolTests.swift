@@ -273,3 +273,38 @@ import Testing
         }
     }
 }
+
+@Suite struct SpoolLoopTests {
+    @Test(arguments: [1, 2, 3, 4, 5])
+    func `Everything may be asked from a loop that does not own it`(seed: UInt64) throws {
+        let test = TestWorld(seed: seed, loops: 3) { $0.cacheBytes = 0 }
+        test.disk.hasWarmCache = seed % 2 == 0
+        let spool = try test.world.run { try await test.open() }
+        let body = randomBytes(3000, SimRandom(seed: seed))
+        let id = try test.world.run(on: 1) {
+            let id = spool.nextID()
+            try await spool.accept(message(id, to: ["b@example.net", "c@example.net"], body: body))
+            try await spool.hold(id, uid: 7)
+            for attempt in 1...3 {
+                let group = MarkGroup(
+                    id: id,
+                    marks: [mark(0, .pending, attempts: attempt, words: "try \(attempt)")]
+                )
+                #expect(await spool.record(group) == .recorded)
+            }
+            #expect(try await bodyBytes(try await spool.content(of: id)) == body)
+            return id
+        }
+        try test.world.run(on: 2) {
+            let details = try await spool.details(of: id)
+            #expect(details.history.map(\.words) == ["try 1", "try 2", "try 3"])
+            try await spool.release(id, uid: 7)
+            try await spool.remove(id, uid: 7)
+            await #expect(throws: ContentUnavailable.self) { _ = try await spool.content(of: id) }
+        }
+        try test.world.run {
+            #expect(spool.messageCount == 0)
+            await spool.close()
+        }
+    }
+}

@@ -124,7 +124,13 @@ func bodyBytes(_ content: Content) async throws -> [UInt8] {
 }
 
 func randomBytes(_ count: Int, _ random: SimRandom) -> [UInt8] {
-    (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    var bytes = [UInt8](repeating: 0, count: count + 8)
+    bytes.withUnsafeMutableBytes { bytes in
+        for at in stride(from: 0, to: count, by: 8) {
+            bytes.storeBytes(of: random.next(), toByteOffset: at, as: UInt64.self)
+        }
+    }
+    return Array(bytes[..<count])
 }
 
 /// A value shared with closures of a world.

@@ -1,0 +1,166 @@
+import EkidenMail
+import EkidenRuntime
+import EkidenSimulator
+import Testing
+
+@testable import EkidenSpool
+
+@Suite struct DiskTroubleTests {
+    @Test func `A failed sync refuses at once, keeps marks waiting, and heals by itself`() throws {
+        let test = TestWorld()
+        let recorded = Shared(false)
+        let id = try test.world.run {
+            let spool = try await test.open()
+            await spool.log.supply.settle()
+            let id = spool.nextID()
+            try await spool.accept(message(id, to: ["b@example.net", "c@example.net"]))
+            // The kernel has this mark, the disk not yet; its sync will fail.
+            _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
+            test.disk.broken[.sync] = .inputOutput
+            let refused = spool.nextID()
+            await #expect(throws: SpoolRefusal.self) { try await spool.accept(message(refused)) }
+            #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 10) }
+            #expect(!spool.statistics.isHealthy)
+            test.world.loops[0].spawn { @Sendable in
+                _ = await spool.record(MarkGroup(id: id, marks: [mark(1, .pending, attempts: 3)]))
+                recorded.change { $0 = true }
+            }
+            await test.world.loops[0].sleep(for: .seconds(5))
+            #expect(!recorded.value, "nothing is sent whose outcome can't be recorded")
+            test.disk.broken = [:]
+            await test.world.loops[0].sleep(for: .seconds(5))
+            #expect(recorded.value)
+            #expect(spool.statistics.isHealthy)
+            try spool.admit(byteCount: 10)
+            try await spool.accept(message(spool.nextID()))
+            #expect(spool.messageCount == 2)
+            return id
+        }
+        #expect(test.events.notices.contains { $0.contains("can't be recorded") })
+        #expect(test.events.notices.contains { $0.contains("well again") })
+        test.world.halt()
+        for seed in 0..<20 as Range<UInt64> {
+            let image = test.disk.image.afterPowerLoss(SimRandom(seed: seed))
+            let second = TestWorld(image: image)
+            try second.world.run {
+                let (spool, report) = try await second.openWithReport()
+                #expect(report.damagedPlaces == 0)
+                #expect(spool.messageCount == 2, "the refused one stays refused")
+                #expect(spool.message(id)?.recipients.map(\.state) == [.delivered, .pending])
+                #expect(spool.message(id)?.recipients[1].attempts == 3)
+            }
+        }
+    }
+
+    @Test func `Every single failing operation is survived`() throws {
+        for n in 40..<140 {
+            let test = TestWorld(seed: UInt64(n)) { $0.segmentBytes = 16_384 }
+            test.disk.failures[n] = n % 3 == 0 ? .noSpace : .inputOutput
+            let accepted = Shared<[QueueID]>([])
+            let gone = Shared<[QueueID]>([])
+            do {
+                try test.world.run {
+                    let spool = try await test.open()
+                    for _ in 0..<25 {
+                        let id = spool.nextID()
+                        do throws(SpoolRefusal) {
+                            try await spool.accept(
+                                message(id, body: [UInt8](repeating: 65, count: 1500))
+                            )
+                        } catch {
+                            await test.world.loops[0].sleep(for: .seconds(1))
+                            continue
+                        }
+                        accepted.change { $0.append(id) }
+                        if accepted.value.count % 2 == 0 {
+                            _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
+                            gone.change { $0.append(id) }
+                        }
+                    }
+                    await test.world.loops[0].sleep(for: .seconds(10))
+                    #expect(spool.statistics.isHealthy, "at \(n)")
+                    await spool.close()
+                }
+            } catch is SpoolOpenFailure { #expect(accepted.value.isEmpty) }
+            let image = test.disk.image.afterPowerLoss(SimRandom(seed: UInt64(n)))
+            let second = TestWorld(image: image) { $0.segmentBytes = 16_384 }
+            try second.world.run {
+                let spool = try await second.open()
+                let kept = accepted.value.filter { !gone.value.contains($0) }
+                #expect(spool.messages(after: nil, limit: 100).map(\.id) == kept, "at \(n)")
+            }
+            test.world.discard()
+            second.world.discard()
+        }
+    }
+
+    @Test func `A full disk refuses mail and drains`() throws {
+        let test = TestWorld { $0.segmentBytes = 32_768 }
+        try test.world.run {
+            let spool = try await test.open()
+            await spool.log.supply.settle()
+            test.disk.capacityBytes = 6 * 32_768
+            var ids: [QueueID] = []
+            var refusal: SpoolRefusal?
+            while refusal == nil, ids.count < 500 {
+                let id = spool.nextID()
+                do throws(SpoolRefusal) {
+                    try spool.admit(byteCount: 2000)
+                    try await spool.accept(message(id, body: [UInt8](repeating: 66, count: 2000)))
+                    ids.append(id)
+                } catch { refusal = error }
+            }
+            #expect(refusal?.kind == .full)
+            #expect(ids.count > 20)
+            await test.world.loops[0].sleep(for: .seconds(3))
+            #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 2000) }
+            // Marks, operators and bounces still work.
+            try await spool.hold(ids[0], uid: 0)
+            try await spool.release(ids[0], uid: 0)
+            for (number, id) in ids.enumerated() {
+                let bounce = message(spool.nextID(), to: ["a@example.org"], from: nil)
+                let group = MarkGroup(
+                    id: id,
+                    marks: [mark(0, number % 5 == 0 ? .failed : .delivered)],
+                    caused: number % 5 == 0 ? [bounce] : []
+                )
+                #expect(await spool.record(group) == .recorded)
+            }
+            for queued in spool.messages(after: nil, limit: .max) {
+                _ = await spool.record(MarkGroup(id: queued.id, marks: [mark(0, .delivered)]))
+            }
+            #expect(spool.messageCount == 0)
+            await test.world.loops[0].sleep(for: .seconds(5))
+            try spool.admit(byteCount: 2000)
+            try await spool.accept(message(spool.nextID()))
+            await spool.close()
+        }
+    }
+
+    @Test func `The guards answer before anything is written`() throws {
+        let test = TestWorld {
+            $0.messagesMax = 2
+            $0.queuedBytesMax = 5000
+            $0.freeInodesMin = 10
+        }
+        try test.world.run {
+            let spool = try await test.open()
+            #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 5001) }
+            try spool.admit(byteCount: 4000)
+            try await spool.accept(message(spool.nextID()))
+            try await spool.accept(message(spool.nextID()))
+            #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 10) }
+            let id = try #require(spool.messages(after: nil, limit: 1).first?.id)
+            _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
+            try spool.admit(byteCount: 10)
+            test.disk.freeInodes = 5
+            await test.world.loops[0].sleep(for: .seconds(2))
+            #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 10) }
+            await spool.close()
+            #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 10) }
+            #expect(
+                await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)])) == .abandoned
+            )
+        }
+    }
+}
