@@ -85,7 +85,7 @@ final class ControlSocket: Sendable {
         _ backend: LinuxBackend
     ) async throws(IOFailure) {
         guard let process = backend.peerProcess(connection.handle) else { return }
-        let peer = ControlPeer(uid: process.uid)
+        let peer = ControlPeer(uid: process.uid, gid: process.gid, pid: process.pid)
         var session = ControlServerSession(handler: handler, peer: peer)
         while true {
             while let answer = await session.next() {
