@@ -5,7 +5,7 @@ import EkidenMail
 import EkidenRuntime
 import Glibc
 
-/// `@unchecked Sendable` by way of `SimWorld`: everything happens on the world's one thread.
+/// `@unchecked Sendable`: like its `SimWorld`, it is used on the world's one thread alone.
 package final class SimLoopBackend: LoopBackend, @unchecked Sendable {
     private let world: SimWorld
     private let index: Int
