@@ -297,11 +297,17 @@ package final class Relay: Sendable {
 
 /// Where durable messages go once there is somebody to take them.
 final class Inlet: Sendable {
-    private let taker = Mutex<(@Sendable (QueuedMessage) -> Void)?>(nil)
-
-    func open(_ take: @escaping @Sendable (QueuedMessage) -> Void) {
-        taker.withLock { $0 = take }
+    /// Not the bare closure: behind a generic lock each read of one wraps it once more, and the
+    /// layers add up for as long as the process runs.
+    private struct Taker {
+        let take: @Sendable (QueuedMessage) -> Void
     }
 
-    func take(_ message: QueuedMessage) { taker.withLock { $0 }?(message) }
+    private let taker = Mutex<Taker?>(nil)
+
+    func open(_ take: @escaping @Sendable (QueuedMessage) -> Void) {
+        taker.withLock { $0 = Taker(take: take) }
+    }
+
+    func take(_ message: QueuedMessage) { taker.withLock { $0 }?.take(message) }
 }
