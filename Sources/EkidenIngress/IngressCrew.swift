@@ -73,7 +73,7 @@ package final class IngressCrew: Sendable {
         }
     }
 
-    func report(_ level: EventLevel, _ text: String) {
+    package func report(_ level: EventLevel, _ text: String) {
         events.emit(.notice(.init(level, "listener", text)), at: loops[0].wallNow())
     }
 

@@ -115,7 +115,7 @@ extension Relay: ControlHandler {
                     reason: place?.because ?? status.reason,
                     host: last?.host ?? "",
                     words: last?.words ?? "",
-                    since: place?.since ?? last?.at,
+                    since: (place?.since ?? last?.at).map { max($0, details.envelope.arrived) },
                     next: place?.place.until,
                     now: now
                 )

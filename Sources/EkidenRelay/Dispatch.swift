@@ -97,6 +97,14 @@ final class Dispatch: Sendable {
         schedulePump(core)
     }
 
+    /// Nothing is sent whose outcome can't be recorded (DESIGN §6). Called on loop 0.
+    func spoolChanged(isWell: Bool) {
+        let core = core.value
+        if core.scheduler.pause == .stopping { return }
+        core.scheduler.setPause(isWell ? nil : .spoolUnavailable, at: moment)
+        schedulePump(core)
+    }
+
     // MARK: Clockwork
 
     /// Keeps time for the scheduler until `stop`.
@@ -239,14 +247,23 @@ final class Dispatch: Sendable {
                 results: delivery.recipients.map { _ in .failed(failure) },
                 host: failure.host
             )
-            let dispositions = await self.house.conclude(
+            let conclusion = await self.house.conclude(
                 delivery,
                 report,
                 queued.recipients,
                 expiryIsPaused: self.house.spool.expiryPause != nil
             )
-            self.tell { $0.scheduler.settled(job.id, dispositions, at: self.moment) }
+            self.tell { core in
+                if conclusion.isDamaged { self.holdDamaged(job.message, core) }
+                core.scheduler.settled(job.id, conclusion.dispositions, at: self.moment)
+            }
         }
+    }
+
+    /// Keeps a message whose bytes can't be read from being tried again and again.
+    func holdDamaged(_ id: QueueID, _ core: Core) {
+        let hold = Hold(reason: .damaged, uid: nil, since: moment.wall)
+        _ = core.scheduler.hold(id, hold, at: moment)
     }
 
     // MARK: Stopping

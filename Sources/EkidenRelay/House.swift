@@ -64,7 +64,7 @@ final class House: Sendable {
         _ report: AttemptReport,
         _ statuses: [RecipientStatus],
         expiryIsPaused: Bool
-    ) async -> [Disposition] {
+    ) async -> Conclusion {
         let settings = settings
         let verdict = Judgement(
             job: job,
@@ -83,21 +83,28 @@ final class House: Sendable {
         }
         for event in verdict.events { log(event) }
         for message in caused { tellAccepted(message) }
-        if verdict.isDamaged {
-            notice(
-                .error,
-                "spool",
-                "the stored bytes of this message are damaged; see ekiden spool verify",
-                id: job.message
-            )
-        }
-        return verdict.dispositions.map {
-            switch $0 {
-            case .done: .done
-            case .retry(let after, let because): .retry(after: after, because: because)
-            case .again: .again
-            }
-        }
+        if verdict.isDamaged { await holdDamaged(job.message) }
+        return Conclusion(
+            dispositions: verdict.dispositions.map {
+                switch $0 {
+                case .done: .done
+                case .retry(let after, let because): .retry(after: after, because: because)
+                case .again: .again
+                }
+            },
+            isDamaged: verdict.isDamaged
+        )
+    }
+
+    /// Stored bytes that can't be read any more wait for a person.
+    private func holdDamaged(_ id: QueueID) async {
+        notice(
+            .error,
+            "spool",
+            "the stored bytes of this message are damaged; it is on hold, see ekiden spool verify",
+            id: id
+        )
+        try? await spool.hold(id, uid: nil, because: .damaged)
     }
 
     /// Writes a report; with the message itself where it is small enough and can be read.
@@ -150,4 +157,12 @@ final class House: Sendable {
             )
         )
     }
+}
+
+/// What the scheduler is to do after an attempt was judged and recorded.
+struct Conclusion: Sendable {
+    /// One for each recipient, in the job's order.
+    let dispositions: [Disposition]
+    /// The message's bytes are damaged; it is on hold.
+    let isDamaged: Bool
 }

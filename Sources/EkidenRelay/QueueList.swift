@@ -128,7 +128,7 @@ extension Relay {
             reason: message.hold?.reason ?? first?.because ?? .accepted,
             words: words,
             site: first?.site?.text ?? first?.nextHop.text,
-            since: message.hold?.since ?? first?.since,
+            since: (message.hold?.since ?? first?.since).map { max($0, message.arrived) },
             next: first?.place.until,
             now: now
         )
@@ -174,7 +174,7 @@ extension Relay {
     func causePage(_ query: QueueQuery) async -> ControlPage {
         let now = house.owner.wallNow()
         let sums = await sum(query, now) { row in
-            Cause(reason: row.because, place: row.site?.text ?? row.nextHop.text)
+            Cause(row)
         }
         let sites = await dispatch.ask { $0.scheduler.siteRows(at: self.dispatch.moment) }
         let rows = sums.sorted {
@@ -197,7 +197,17 @@ extension Relay {
 
     private struct Cause: Hashable, Sendable {
         let reason: Reason
+        /// Empty where it is about no place: what an operator holds waits for the operator.
         let place: String
+
+        init(_ row: EkidenScheduler.RecipientRow) {
+            reason = row.because
+            if case .held = row.place {
+                place = ""
+            } else {
+                place = row.site?.text ?? row.nextHop.text
+            }
+        }
     }
 
     private func sum<Key: Hashable & Sendable>(

@@ -122,7 +122,10 @@ package final class Relay: Sendable {
             settings: settings
         )
         let dispatch = Dispatch(house: house, settings: settings.scheduler)
-        inlet.open { dispatch.accepted($0) }
+        inlet.open(
+            take: { dispatch.accepted($0) },
+            health: { dispatch.spoolChanged(isWell: $0) }
+        )
         await dispatch.takeUpQueue()
         dispatch.start()
         let crew = IngressCrew(
@@ -184,7 +187,10 @@ package final class Relay: Sendable {
                 owner: world.loops[0],
                 settings: settings.spool,
                 events: world.events,
-                hooks: SpoolHooks(accepted: { inlet.take($0) })
+                hooks: SpoolHooks(
+                    accepted: { inlet.take($0) },
+                    healthChanged: { inlet.tell(isWell: $0) }
+                )
             )
         } catch {
             let directory = settings.configuration.spool.directory
@@ -214,6 +220,12 @@ package final class Relay: Sendable {
                         )
                     )
                 } catch {
+                    // A machine without IPv6 has no ::1; the other family still serves.
+                    if endpoint.address == .loopback6, listener.listen.count > 1, error.isNoAddress
+                    {
+                        crew.report(.warning, "no IPv6 here: not listening on \(endpoint.text)")
+                        continue
+                    }
                     throw StartFailure(
                         "listener \"\(listener.name)\" can't listen on \(endpoint.text): "
                             + error.text
@@ -264,6 +276,7 @@ package final class Relay: Sendable {
                 listener.adopt(settings.policy(of: own))
             }
         }
+        if configuration.resolver != running.resolver { house.resolver.flush() }
         await dispatch.ask { $0.scheduler.settings = settings.scheduler }
         let text =
             fixed.isEmpty
@@ -301,13 +314,19 @@ final class Inlet: Sendable {
     /// layers add up for as long as the process runs.
     private struct Taker {
         let take: @Sendable (QueuedMessage) -> Void
+        let health: @Sendable (Bool) -> Void
     }
 
     private let taker = Mutex<Taker?>(nil)
 
-    func open(_ take: @escaping @Sendable (QueuedMessage) -> Void) {
-        taker.withLock { $0 = Taker(take: take) }
+    func open(
+        take: @escaping @Sendable (QueuedMessage) -> Void,
+        health: @escaping @Sendable (Bool) -> Void
+    ) {
+        taker.withLock { $0 = Taker(take: take, health: health) }
     }
 
     func take(_ message: QueuedMessage) { taker.withLock { $0 }?.take(message) }
+
+    func tell(isWell: Bool) { taker.withLock { $0 }?.health(isWell) }
 }

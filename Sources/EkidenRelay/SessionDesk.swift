@@ -87,19 +87,20 @@ final class SessionDesk: DeliveryDoor {
             return (state.facts, state.assignment)
         }
         guard let facts, let assignment else { return }
-        let dispositions = await house.conclude(
+        let conclusion = await house.conclude(
             assignment.job,
             report,
             facts.statuses,
             expiryIsPaused: facts.expiryIsPaused
         )
         let end = JobEnd(
-            dispositions: dispositions,
+            dispositions: conclusion.dispositions,
             health: Self.health(report),
             failedAddresses: report.failedAddresses,
             aliveAddress: report.siteIsAlive ? report.host?.endpoint?.address : nil
         )
         dispatch.tell { [id, dispatch] core in
+            if conclusion.isDamaged { dispatch.holdDamaged(assignment.job.message, core) }
             core.scheduler.finished(id, facts.id, end, at: dispatch.moment)
         }
     }

@@ -52,5 +52,8 @@ extension SystemError {
         }
     }
 
+    /// The address, or its whole family, is not to be had on this machine.
+    package var isNoAddress: Bool { code == EADDRNOTAVAIL || code == EAFNOSUPPORT }
+
     package var isWouldBlock: Bool { code == EAGAIN }
 }

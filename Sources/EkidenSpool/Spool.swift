@@ -244,8 +244,13 @@ package final class Spool: Sendable {
 
     // MARK: Operators, from any loop; durable when these return
 
-    package func hold(_ id: QueueID, uid: UInt32?) async throws(OperatorRefusal) {
-        try await operate(.hold, id, uid, .operatorHold)
+    /// - Parameter reason: `operatorHold`, or `damaged` when the relay itself holds it.
+    package func hold(
+        _ id: QueueID,
+        uid: UInt32?,
+        because reason: Reason = .operatorHold
+    ) async throws(OperatorRefusal) {
+        try await operate(.hold, id, uid, reason)
     }
 
     package func release(_ id: QueueID, uid: UInt32?) async throws(OperatorRefusal) {

@@ -104,7 +104,11 @@ final class SpoolLog: @unchecked Sendable {
     /// Marks the kernel has and the disk perhaps not.
     var unsynced: [LogEntry] = []
     var syncBy = Instant.distantFuture
-    var trouble: DiskFailure?
+    var trouble: DiskFailure? {
+        didSet {
+            if (oldValue == nil) != (trouble == nil) { hooks.healthChanged(trouble == nil) }
+        }
+    }
     var nextProbe = Instant.distantFuture
     var probeInterval: Duration
     var candidate: LogSegment?

@@ -131,8 +131,15 @@ package struct SpoolHooks: Sendable {
     /// A message is durable; before its client is answered.
     package var accepted: @Sendable (QueuedMessage) -> Void
 
-    package init(accepted: @escaping @Sendable (QueuedMessage) -> Void = { _ in }) {
+    /// Outcomes can be recorded (true) or can't: while they can't, nothing may be sent.
+    package var healthChanged: @Sendable (Bool) -> Void
+
+    package init(
+        accepted: @escaping @Sendable (QueuedMessage) -> Void = { _ in },
+        healthChanged: @escaping @Sendable (Bool) -> Void = { _ in }
+    ) {
         self.accepted = accepted
+        self.healthChanged = healthChanged
     }
 }
 

@@ -14,6 +14,7 @@ final class Daemon: Sendable {
     private let source: ConfigurationSource
     private let log: LogWriter
     private let stops = Mutex(0)
+    private let names = Mutex<UDPNameTransport?>(nil)
 
     private static let signals = [SIGTERM, SIGINT, SIGHUP]
 
@@ -46,6 +47,7 @@ final class Daemon: Sendable {
             random: LinuxRandom(),
             workers: workers
         )
+        self.names.withLock { $0 = names }
         let world = RelayWorld(
             loops: loops.loops,
             disk: disk,
@@ -61,6 +63,7 @@ final class Daemon: Sendable {
             )
         )
         let outcome = serve(world)
+        self.names.withLock { $0 = nil }
         names.stop()
         loops.stop()
         disk.close()
@@ -120,6 +123,7 @@ final class Daemon: Sendable {
         case .success(let inspection?):
             let next = inspection.configuration
             log.reconfigure(format: next.log.format == .json ? .json : .text, level: next.log.level)
+            names.withLock { $0 }?.replace(nameServers(next))
             return .success(await relay.reload(next))
         case .failure(let problem):
             return relay.reloadFailed(problem.text)
