@@ -52,7 +52,7 @@ final class Daemon: Sendable {
             loops: loops.loops,
             disk: disk,
             names: names,
-            random: LinuxRandom(),
+            random: QuickRandom(),
             events: log,
             localNetworks: LocalAddresses.all(),
             hostTable: (try? LinuxFiles().readNow("/etc/hosts", maxBytes: 1 << 20)) ?? [],
