@@ -1,1 +1,0 @@
-// Tests of EkidenRelay begin here.

@@ -1,0 +1,69 @@
+import EkidenConfiguration
+import EkidenMail
+import EkidenOutcome
+import EkidenSMTP
+import Testing
+
+@testable import EkidenRelay
+
+private func settings(_ toml: String) throws -> RelaySettings {
+    RelaySettings(
+        try Configuration.load(text: Array(toml.utf8), file: "test", hostname: "relay.test")
+    )
+}
+
+@Suite struct RelaySettingsTests {
+    @Test func `every timeout of the configuration reaches its step`() throws {
+        let settings = try settings(
+            """
+            [delivery]
+            connect_timeout = "1s"
+            greeting_timeout = "2s"
+            hello_timeout = "3s"
+            mail_timeout = "4s"
+            recipient_timeout = "5s"
+            data_timeout = "6s"
+            data_block_timeout = "7s"
+            end_of_data_timeout = "8s"
+            """
+        )
+        let timeouts = settings.delivery.timeouts
+        let steps: [DeliveryStep] = [
+            .connect, .greeting, .hello, .mail, .recipient, .data, .endOfData,
+        ]
+        #expect(
+            steps.map { timeouts.patience(for: $0) } == [1, 2, 3, 4, 5, 6, 8].map { .seconds($0) }
+        )
+        #expect(timeouts.dataBlock == .seconds(7))
+    }
+
+    @Test func `a route's own retry times are used for its mail alone`() throws {
+        let settings = try settings(
+            """
+            [retry]
+            first = "5m"
+            [[route]]
+            name = "fast"
+            domains = ["fast.example"]
+            hosts = ["127.0.0.1:25"]
+            retry_first = "10s"
+            """
+        )
+        #expect(settings.retry(for: .route("fast")).first == .seconds(10))
+        #expect(settings.retry(for: .domain(Domain("slow.example"))).first == .seconds(300))
+        #expect(settings.routes.nextHop(for: Domain("Fast.Example")) == .route("fast"))
+    }
+
+    @Test func `a mail host at our own address is us only where we listen on its port`() throws {
+        let local = NetworkPrefix.loopback
+        let elsewhere = try settings("[[listener]]\nname = \"a\"\nlisten = [\"127.0.0.1:2525\"]")
+        #expect(elsewhere.resolver(local: local, hosts: .init(text: [])).ownAddresses.isEmpty)
+        let there = try settings("[[listener]]\nname = \"a\"\nlisten = [\"127.0.0.1:25\"]")
+        #expect(there.resolver(local: local, hosts: .init(text: [])).ownAddresses == local)
+    }
+
+    @Test func `no delay notice means none`() throws {
+        let settings = try settings("[retry]\ndelay_notice_after = \"0s\"")
+        #expect(settings.retry(for: .domain(Domain("a.example"))).delayNoticeAfter == nil)
+    }
+}

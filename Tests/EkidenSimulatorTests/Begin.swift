@@ -1,1 +1,0 @@
-// Tests of EkidenSimulator begin here.
