@@ -87,6 +87,7 @@ targets += [
 ]
 
 targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))
+targets.append(.testTarget(name: "StoryTests", dependencies: ["ekiden"], swiftSettings: settings))
 
 // The command line is tested from inside, for its texts, and from outside, for its exit statuses.
 targets += [

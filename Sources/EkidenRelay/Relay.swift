@@ -277,7 +277,10 @@ package final class Relay: Sendable {
             }
         }
         if configuration.resolver != running.resolver { house.resolver.flush() }
-        await dispatch.ask { $0.scheduler.settings = settings.scheduler }
+        await dispatch.ask { core in
+            core.scheduler.settings = settings.scheduler
+            core.scheduler.routesChanged(at: self.dispatch.moment)
+        }
         let text =
             fixed.isEmpty
             ? "configuration reloaded"

@@ -74,6 +74,16 @@ package final class Scheduler {
         laneLinks.reserve(messages)
     }
 
+    /// Routes may lead elsewhere now: before the next attempt they are looked up again.
+    package func routesChanged(at: Moment) {
+        for number in hopNumbers.values {
+            guard case .route = hops[number].key,
+                case .attached(let site, let serial, _) = hops[number].state
+            else { continue }
+            hops[number].state = .attached(site: site, serial: serial, validUntil: at.instant)
+        }
+    }
+
     /// Messages in the queue.
     package var messageCount: Int { ledger.messages.count }
     /// Sessions started and not ended.

@@ -1,0 +1,83 @@
+// Static routes: a domain's own hosts, the smarthost for all others, failover in their order.
+
+import Foundation
+import Testing
+
+private func route(_ name: String, _ domains: String, _ hosts: [String]) -> String {
+    let list = hosts.map { "\"\($0)\"" }.joined(separator: ", ")
+    return "[[route]]\nname = \"\(name)\"\ndomains = [\(domains)]\nhosts = [\(list)]\n"
+}
+
+@Test func `a route's hosts are tried in their order, by name, address and port`() async throws {
+    try await story(["retry.first": "1h", "retry.ceiling": "1h"], starts: false) { stage in
+        let place = Place(stage.address(12), 2600)
+        stage.more = route(
+            "list",
+            "\"example.test\"",
+            ["\(stage.address(10)):2600", "mx11.test", place.description]
+        )
+        // 10 is dead; 11 turns everybody away; 12 takes it.
+        let second = try stage.peer(11) { $0.step == .connect ? .sayAndHangUp("421 busy") : nil }
+        let third = try stage.peer(at: place)
+        stage.name("example.test", ["MX": [[10, "nowhere.test"]]])
+        try stage.start()
+        let id = try stage.submit(to: "bob@example.test")
+        try third.mail(1)
+        #expect(second.sessions == 1)
+        #expect(try stage.outcome("delivered", of: id)["attempt"] == "1")
+        #expect(!stage.questions.contains("MX example.test"), "\(stage.questions)")
+    }
+}
+
+@Test func `the first host of a route gets all while it is well`() async throws {
+    try await story(starts: false) { stage in
+        stage.more = route("pair", "\"example.test\"", ["mx10.test", "mx11.test"])
+        let (first, second) = (try stage.peer(10), try stage.peer(11))
+        try stage.start()
+        for _ in 0..<10 { try stage.submit(to: "bob@example.test") }
+        try first.mail(10)
+        #expect(second.sessions == 0)
+    }
+}
+
+@Test func `a smarthost takes everything that has no route of its own`() async throws {
+    try await story(starts: false) { stage in
+        stage.more =
+            route("smarthost", "\"*\"", ["\(stage.address(10)):2600"])
+            + route("inside", "\"inside.test\", \".inside.test\"", ["\(stage.address(11)):2600"])
+            + route("deep", "\".deep.inside.test\"", ["\(stage.address(12)):2600"])
+        let smart = try stage.peer(at: Place(stage.address(10), 2600))
+        let inside = try stage.peer(at: Place(stage.address(11), 2600))
+        let deep = try stage.peer(at: Place(stage.address(12), 2600))
+        try stage.start()
+        for domain in [
+            "anywhere.test", "never-heard-of.test", "INSIDE.test", "a.inside.test",
+            "deep.inside.test",
+            "x.deep.inside.test",
+        ] {
+            try stage.submit(to: "bob@\(domain)")
+        }
+        let to = { (peer: Peer) in Set(peer.accepted.flatMap(\.recipients).map { $0.lowercased() })
+        }
+        try smart.mail(2)
+        try inside.mail(3)
+        try deep.mail(1)
+        #expect(to(smart) == ["bob@anywhere.test", "bob@never-heard-of.test"])
+        #expect(to(inside) == ["bob@inside.test", "bob@a.inside.test", "bob@deep.inside.test"])
+        #expect(to(deep) == ["bob@x.deep.inside.test"])
+        #expect(stage.questions.isEmpty, "\(stage.questions)")
+    }
+}
+
+@Test func `a route changed by reload holds for mail that waits`() async throws {
+    try await story(starts: false) { stage in
+        stage.more = route("out", "\"example.test\"", ["\(stage.address(10)):2600"])
+        try stage.start()
+        let id = try stage.submit(to: "bob@example.test")
+        try stage.outcome("deferred", of: id)
+        let mx = try stage.peer(at: Place(stage.address(11), 2600))
+        stage.more = route("out", "\"example.test\"", ["\(stage.address(11)):2600"])
+        try stage.reload()
+        try mx.mail(1, within: 30)
+    }
+}
