@@ -125,6 +125,7 @@ extension IngressSession {
             )
             return session.messageAccepted(.queued(as: intake.id))
         } catch {
+            await intake.abandon()
             refusedID = intake.id
             return session.messageRefused(error.reply, rule: error.rule)
         }

@@ -97,6 +97,31 @@ final class Dispatch: Sendable {
         schedulePump(core)
     }
 
+    /// Routes changed: mail queued yesterday goes by them, too. What is in flight at this moment
+    /// keeps its next hop until the next start; a page at a time, so that mail goes on meanwhile.
+    func rerouteQueue() async {
+        var position = QueueID(number: 0)
+        while true {
+            let after = position
+            let last = await ask { core -> QueueID? in
+                let routes = self.house.settings.routes
+                let page = self.house.spool.messages(after: after, limit: 500)
+                for message in page {
+                    let isElsewhere = core.scheduler.rows(of: message.id, at: self.moment).contains
+                    {
+                        $0.nextHop != routes.nextHop(of: message.recipients[$0.recipient].address)
+                    }
+                    if isElsewhere, core.scheduler.withdraw(message.id) == .done {
+                        self.add(message, core)
+                    }
+                }
+                return page.last?.id
+            }
+            guard let last else { return }
+            position = last
+        }
+    }
+
     /// Nothing is sent whose outcome can't be recorded (DESIGN §6). Called on loop 0.
     func spoolChanged(isWell: Bool) {
         let core = core.value

@@ -69,22 +69,32 @@ final class Intake: MessageIntake {
     }
 
     func finish() async throws(IntakeRefusal) -> AcceptedMessage {
-        if header == nil { endHeader() }
+        if header == nil {
+            // The message ended within its header; what was no field after all is its body.
+            endHeader()
+            if let header { try await appendBody(header.bodyStart.pointer) }
+        }
         guard let header, let body else { preconditionFailure("finished twice") }
-        self.body = nil
+        let stored: Content.Body
         do throws(SpoolRefusal) {
-            let stored = try await body.finish()
-            var facts = MessageFacts(header: FactsGatherer(), body: bodyFacts)
-            facts.merge(header: header.facts)
-            let content = Content(header: header.block, body: stored, facts: facts)
-            try await spool.accept(NewMessage(id: id, envelope: envelope, content: content))
-            return AcceptedMessage(
-                byteCount: content.byteCount,
-                messageID: header.findings.messageID
-            )
+            stored = try await body.finish()
         } catch {
             throw IntakeRefusal(error)
         }
+        // From here on the body's file, if it has one, is the spool's to keep or to remove.
+        self.body = nil
+        var facts = MessageFacts(header: FactsGatherer(), body: bodyFacts)
+        facts.merge(header: header.facts)
+        let content = Content(header: header.block, body: stored, facts: facts)
+        do throws(SpoolRefusal) {
+            try await spool.accept(NewMessage(id: id, envelope: envelope, content: content))
+        } catch {
+            throw IntakeRefusal(error)
+        }
+        return AcceptedMessage(
+            byteCount: content.byteCount,
+            messageID: header.findings.messageID
+        )
     }
 
     func abandon() async {

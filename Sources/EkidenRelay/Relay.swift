@@ -281,6 +281,7 @@ package final class Relay: Sendable {
             core.scheduler.settings = settings.scheduler
             core.scheduler.routesChanged(at: self.dispatch.moment)
         }
+        if configuration.routes != running.routes { await dispatch.rerouteQueue() }
         let text =
             fixed.isEmpty
             ? "configuration reloaded"

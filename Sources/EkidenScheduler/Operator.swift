@@ -64,6 +64,14 @@ extension Scheduler {
     /// Takes a message out of the queue; refused while any of it is in flight. (To be sure of it,
     /// hold it first, record the removal, then remove it.)
     package func remove(_ message: QueueID, by uid: UInt32, at: Moment) -> OperatorResult {
+        let result = withdraw(message)
+        if result == .done { tellMoved(message, "removed", .operatorDelete, uid: uid) }
+        return result
+    }
+
+    /// Forgets a message without a word, so that it can be added anew: its next hops changed.
+    /// Refused while any of it is in flight.
+    package func withdraw(_ message: QueueID) -> OperatorResult {
         guard let number = ledger.find(message) else { return .unknown }
         let flying = inFlight(message)
         if flying > 0 { return .inFlight(flying) }
@@ -75,7 +83,6 @@ extension Scheduler {
             }
             forget(group)
         }
-        tellMoved(message, "removed", .operatorDelete, uid: uid)
         return .done
     }
 

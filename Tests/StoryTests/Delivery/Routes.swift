@@ -81,3 +81,19 @@ private func route(_ name: String, _ domains: String, _ hosts: [String]) -> Stri
         try mx.mail(1, within: 30)
     }
 }
+
+@Test func `a route made by reload takes mail that waited for its domain's own hosts`() async throws
+{
+    try await story(starts: false) { stage in
+        stage.name("example.test", ["MX": [[10, "mx10.test"]]])
+        // An address where nobody listens.
+        stage.name("mx10.test", ["A": [stage.address(10)]])
+        try stage.start()
+        let id = try stage.submit(to: "bob@example.test")
+        try stage.outcome("deferred", of: id)
+        let host = try stage.peer(at: Place(stage.address(11), 2600))
+        stage.more = route("out", "\"example.test\"", ["\(stage.address(11)):2600"])
+        try stage.reload()
+        try host.mail(1, within: 30)
+    }
+}
