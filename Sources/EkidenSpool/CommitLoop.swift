@@ -355,7 +355,12 @@ extension SpoolLog {
     }
 
     private var shortage: SpoolRefusal {
-        SpoolRefusal(.full, "the disk is full; what is left is kept for mail already here")
+        var cause = "the disk is full"
+        if let failure = supply.failure, failure.kind != .noSpace, failure.kind != .noInodes {
+            // Such as too many open files.
+            cause = "no room can be made: \(failure.text)"
+        }
+        return SpoolRefusal(.full, cause + "; what is left is kept for mail already here")
     }
 
     /// What `admit` answers from now on.
