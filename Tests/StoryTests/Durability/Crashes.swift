@@ -117,6 +117,11 @@ private func waitForAll(_ load: Load, _ peer: Peer) throws -> [String: Int] {
             try eventually("mail is accepted") { load.acknowledged.count > before + 20 }
             usleep(UInt32(dice.roll(300_000)))
             try stage.killRelay()
+            // And once more while it recovers.
+            let recovering = try stage.launch()
+            usleep(UInt32(dice.roll(60_000)))
+            recovering.send(SIGKILL)
+            try recovering.waitForEnd()
             try stage.start()
         }
         try load.stop()
@@ -168,6 +173,26 @@ private func waitForAll(_ load: Load, _ peer: Peer) throws -> [String: Int] {
         try stage.start()
         #expect(stage.log("notice") { $0["text"].hasPrefix("started with 0 ") }.count == 2)
         #expect(mx.received.count == 1)
+    }
+}
+
+@Test func `a graceful stop ends within its time, whatever a host does`() async throws {
+    try await story(["relay.stop_time": "2s"]) { stage in
+        let mx = try stage.host { $0.step == .dot && $0.session == 1 ? .silence : nil }
+        let message = letter()
+        let id = try stage.submit(to: "bob@example.test", message: message)
+        try eventually("the final dot is awaited") { mx.lines.contains("DATA") }
+        let busy = try stage.client()
+        try busy.say("MAIL FROM:<a@origin.test>", expecting: "250")
+        usleep(200_000)
+        let began = Date()
+        try stage.stopRelay()
+        let took = Date().timeIntervalSince(began)
+        #expect(took > 1 && took < 8, "\(took) s")
+        try stage.start()
+        // Its outcome is not known, so it is tried again.
+        try stage.outcome("delivered", of: id)
+        #expect(try mx.mail(1)[0].withoutReceived == message)
     }
 }
 
