@@ -109,7 +109,7 @@ private let drops: [(String, PeerStep, PeerAnswer)] = [
 }
 
 @Test func `a final dot without reply is given up after its time`() async throws {
-    try await story(["delivery.end_of_data_timeout": "1s"]) { stage in
+    try await story(["delivery.end_of_data_timeout": "2s"]) { stage in
         let mx = try stage.host { $0.step == .dot && $0.session == 1 ? .silence : nil }
         let id = try stage.submit(to: "bob@example.test")
         let deferred = try stage.outcome("deferred", of: id)
@@ -120,9 +120,9 @@ private let drops: [(String, PeerStep, PeerAnswer)] = [
 
 @Test func `hosts that fall silent at any step are given up after their time`() async throws {
     let settings = [
-        "delivery.greeting_timeout": "1s", "delivery.hello_timeout": "1s",
-        "delivery.mail_timeout": "1s",
-        "delivery.recipient_timeout": "1s", "delivery.data_timeout": "1s",
+        "delivery.greeting_timeout": "2s", "delivery.hello_timeout": "2s",
+        "delivery.mail_timeout": "2s",
+        "delivery.recipient_timeout": "2s", "delivery.data_timeout": "2s",
     ]
     try await story(settings) { stage in
         var waiting: [(PeerStep, String, Peer)] = []

@@ -95,20 +95,6 @@ private func route(_ name: String, _ domains: String, _ hosts: [String]) -> Stri
         stage.more = route("out", "\"example.test\"", ["\(stage.address(11)):2600"])
         try stage.reload()
         try host.mail(1, within: 30)
-@Test func `a route added by reload takes mail that waits for the domain's own hosts`() async throws
-{
-    // Waiting mail keeps the next hop that was chosen when it came, until the next start.
-    await withKnownIssue("waiting mail is not routed anew by a reload") {
-        try await story { stage in
-            stage.mail(for: "example.test", to: 10)
-            stage.name("mx10.test", ["A": [stage.address(10)]])
-            let id = try stage.submit(to: "bob@example.test")
-            try stage.outcome("deferred", of: id)
-            let mx = try stage.peer(at: Place(stage.address(11), 2600))
-            stage.more = route("new", "\"example.test\"", ["\(stage.address(11)):2600"])
-            try stage.reload()
-            try mx.mail(1, within: 8)
-        }
     }
 }
 
