@@ -13,14 +13,38 @@ package struct EnhancedStatus: Sendable, Hashable {
     package var text: String { "\(category).\(subject).\(detail)" }
 
     /// Reads `2.1.5`; class 2, 4 or 5, the others of at most three digits (RFC 3463 §2).
-    package init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ".", omittingEmptySubsequences: false)
-        guard parts.count == 3, let category = UInt8(parts[0]), [2, 4, 5].contains(category),
-            parts[1].utf8.count <= 3, parts[2].utf8.count <= 3,
-            parts.dropFirst().allSatisfy({ $0.utf8.allSatisfy { $0 >= 0x30 && $0 <= 0x39 } }),
-            let subject = UInt16(parts[1]), let detail = UInt16(parts[2])
+    package init?(_ text: String) {
+        var text = text
+        guard let status = text.withUTF8({ Self.read(UnsafeRawBufferPointer($0)) }) else {
+            return nil
+        }
+        self = status
+    }
+
+    /// The same from bytes; once for every reply of a peer, so without making a string of them.
+    package static func read(_ bytes: UnsafeRawBufferPointer) -> EnhancedStatus? {
+        guard bytes.count >= 5, bytes[1] == 0x2e, let category = UInt8(exactly: bytes[0] &- 0x30),
+            category == 2 || category == 4 || category == 5
         else { return nil }
-        self.init(category, subject, detail)
+        var position = 2
+        guard let subject = number(bytes, &position), position < bytes.count,
+            bytes[position] == 0x2e
+        else { return nil }
+        position += 1
+        guard let detail = number(bytes, &position), position == bytes.count else { return nil }
+        return EnhancedStatus(category, subject, detail)
+    }
+
+    /// One to three digits from `position` on.
+    private static func number(_ bytes: UnsafeRawBufferPointer, _ position: inout Int) -> UInt16? {
+        let start = position
+        var value: UInt16 = 0
+        while position < bytes.count, bytes[position] >= 0x30, bytes[position] <= 0x39 {
+            if position - start == 3 { return nil }
+            value = value * 10 + UInt16(bytes[position] - 0x30)
+            position += 1
+        }
+        return position > start ? value : nil
     }
 }
 

@@ -122,15 +122,21 @@ package struct ReplyReader: Sendable {
         guard text.count >= 5, text[0] == UInt8(code / 100) + 0x30, text[1] == dot else {
             return nil
         }
-        let word = text.prefix(10).prefix { $0 != 0x20 }
-        guard let status = EnhancedStatus(String(decoding: word, as: UTF8.self)) else { return nil }
-        return (status, min(word.count + 1, text.count))
+        var end = 0
+        while end < text.count, end < 10, text[end] != 0x20 { end += 1 }
+        let word = UnsafeRawBufferPointer(rebasing: text[..<end])
+        guard let status = EnhancedStatus.read(word) else { return nil }
+        return (status, min(end + 1, text.count))
     }
 
     /// Characters that are not printable ASCII become `?`; white space at the end goes.
     private static func printable(_ bytes: Slice<UnsafeRawBufferPointer>) -> String {
-        var safe = bytes.map { $0 >= 0x20 && $0 < 0x7f ? $0 : $0 == 0x09 ? 0x20 : 0x3f }
-        while safe.last == 0x20 { safe.removeLast() }
+        var bytes = bytes
+        while bytes.last == 0x20 || bytes.last == 0x09 { bytes.removeLast() }
+        if bytes.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }) {
+            return String(decoding: bytes, as: UTF8.self)
+        }
+        let safe = bytes.map { $0 >= 0x20 && $0 < 0x7f ? $0 : $0 == 0x09 ? 0x20 : 0x3f }
         return String(decoding: safe, as: UTF8.self)
     }
 }
