@@ -74,7 +74,7 @@ import Testing
         }
         for count in 1...5 {
             try stage.submit(to: "bob@example.test")
-            try eventually("message \(count) arrives") { mx.received.count == count }
+            try eventually("message \(count) arrives") { mx.accepted.count == count }
         }
         #expect(stage.log("deferred").isEmpty)
     }

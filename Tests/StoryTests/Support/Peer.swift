@@ -292,7 +292,19 @@ private final class PeerSession {
             guard let bytes = socket.receive(), !bytes.isEmpty else { return false }
             unread = bytes
         }
-        let code = answer(.dot, "", usually: "250 2.0.0 taken")
+        var scripted = peer.answer(.dot, "", number, recipients.count)
+        if case .wait(let seconds) = scripted {
+            usleep(UInt32(seconds * 1_000_000))
+            scripted = nil
+        }
+        let isAccepted: Bool =
+            switch scripted {
+            case nil: true
+            case .say(let text), .sayAndHangUp(let text): text.hasPrefix("2")
+            case .raw(let bytes): bytes.first == UInt8(ascii: "2")
+            default: false
+            }
+        // Recorded before the relay hears of it, so that who saw it in the log finds it here.
         peer.take(
             PeerMail(
                 session: number,
@@ -301,11 +313,11 @@ private final class PeerSession {
                 parameters: parameters,
                 recipients: recipients,
                 wire: wire,
-                isAccepted: code == 2
+                isAccepted: isAccepted
             )
         )
         (hasSender, recipients) = (false, [])
-        return code != nil
+        return perform(scripted, usually: "250 2.0.0 taken") != nil
     }
 
     private func offset(of needle: [UInt8], in bytes: [UInt8], from start: Int) -> Int? {
@@ -322,7 +334,10 @@ private final class PeerSession {
 
     /// The first digit of the reply that was given (0 when none was); nil when the session is over.
     private func answer(_ step: PeerStep, _ line: String, usually usual: String) -> Int? {
-        let scripted = peer.answer(step, line, number, recipients.count)
+        perform(peer.answer(step, line, number, recipients.count), usually: usual)
+    }
+
+    private func perform(_ scripted: PeerAnswer?, usually usual: String) -> Int? {
         switch scripted {
         case nil: return say(usual)
         case .say(let text): return say(text)
