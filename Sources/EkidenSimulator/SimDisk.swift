@@ -46,6 +46,8 @@ package final class SimDisk: Disk, @unchecked Sendable {
         let lane: DiskLane
     }
     private var open: [Int: Open] = [:]
+    /// Files open now.
+    package var openCount: Int { open.count }
     private var nextNumber = 1
     private var locked: Set<String> = []
     private var logFree = Instant(nanoseconds: 0)

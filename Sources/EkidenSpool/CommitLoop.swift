@@ -261,6 +261,7 @@ extension SpoolLog {
         candidate = nil
         segments.append(next)
         active = next
+        removeRefused()
         updateRefusal()
     }
 

@@ -70,8 +70,16 @@ package final class BodyIntake {
         written += bytes.count
     }
 
-    /// The whole body; a large one is durable when this returns.
+    /// The whole body; a large one is durable when this returns. Errors: as `append`; the file is
+    /// gone already.
     package func finish() async throws(SpoolRefusal) -> Content.Body {
+        do throws(SpoolRefusal) { return try await makeDurable() } catch {
+            await abandon()
+            throw error
+        }
+    }
+
+    private func makeDurable() async throws(SpoolRefusal) -> Content.Body {
         var rest = BytesBuilder(capacity: 0)
         swap(&rest, &buffer)
         let bytes = rest.finish()
@@ -96,6 +104,16 @@ package final class BodyIntake {
         file = nil
         checksums = []
         try? await disk.remove(LargeName.path(id.number))
+    }
+}
+
+extension NewMessage {
+    /// The file that a `BodyIntake` made under the message's own id.
+    var largeName: LargeName? {
+        guard case .stored(let reader as LargeBodyReader, _) = content.body,
+            reader.name.number == id.number
+        else { return nil }
+        return reader.name
     }
 }
 

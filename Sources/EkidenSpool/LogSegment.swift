@@ -139,30 +139,26 @@ final class SegmentSupply: @unchecked Sendable {
         let missing = (next == nil ? 1 : 0) + (hasReserve ? 0 : 1)
         if spares.count < max(1, missing) {
             let spare = SegmentName.spare(number)
-            if try await isGone({ () throws(DiskFailure) in
+            // A spare as soon as it has the name, for a failed sync is not tried with a rename again.
+            try await takeAway { () throws(DiskFailure) in
                 try await self.disk.rename(path, to: spare)
-            }) {
-                return
+                self.spares.append(spare)
             }
-            spares.append(spare)
             refill()
         } else {
-            _ = try await isGone { () throws(DiskFailure) in try await self.disk.remove(path) }
+            try await takeAway { () throws(DiskFailure) in try await self.disk.remove(path) }
         }
     }
 
-    /// Takes a name away, durably. True when an earlier try had done so already and only its sync
-    /// had failed.
-    private func isGone(
+    /// Takes a name away, durably. It may be gone: an earlier try had done so, and only its sync had
+    /// failed.
+    private func takeAway(
         _ change: () async throws(DiskFailure) -> Void
-    ) async throws(DiskFailure) -> Bool {
-        var wasGone = false
+    ) async throws(DiskFailure) {
         do { try await change() } catch {
-            guard error.kind == .notFound else { throw error }
-            wasGone = true
+            if error.kind != .notFound { throw error }
         }
         try await disk.syncDirectory("log")
-        return wasGone
     }
 
     private func makeSegment() async throws(DiskFailure) -> LogSegment {
@@ -176,14 +172,18 @@ final class SegmentSupply: @unchecked Sendable {
     }
 
     /// Makes an existing file of segment size the next segment. Its name is durable before it is
-    /// written to, and its number is new, so that no old frame in it looks alive.
+    /// written to, and its number is new, so that no old frame in it looks alive. When that fails
+    /// the file, whatever its name is by then, stays at hand as a spare.
     private func adopt(_ path: String, isReserve: Bool) async throws(DiskFailure) -> LogSegment {
         let number = nextNumber
         nextNumber += 1
         let name = SegmentName.segment(number)
-        try await disk.rename(path, to: name)
-        try await disk.syncDirectory("log")
-        let file = try await disk.open(name, .readWrite, lane: .log)
+        try await rename(path, to: name)
+        let file: DiskFile
+        do { file = try await disk.open(name, .readWrite, lane: .log) } catch {
+            spares.append(name)
+            throw error
+        }
         return LogSegment(
             number: number,
             file: file,
@@ -192,17 +192,31 @@ final class SegmentSupply: @unchecked Sendable {
         )
     }
 
-    private func makeReserve() async throws(DiskFailure) {
-        if let spare = spares.popLast() {
-            try await disk.rename(spare, to: SegmentName.reserve)
+    /// Renames a file of the supply, durably; when that fails it is a spare under either name.
+    private func rename(_ path: String, to new: String) async throws(DiskFailure) {
+        var name = path
+        do throws(DiskFailure) {
+            if path != new { try await disk.rename(path, to: new) }
+            name = new
             try await disk.syncDirectory("log")
+        } catch {
+            spares.append(name)
+            throw error
+        }
+    }
+
+    private func makeReserve() async throws(DiskFailure) {
+        // Its own file first, if the directory's sync failed when it last had that name.
+        let at = spares.firstIndex(of: SegmentName.reserve) ?? spares.indices.last
+        if let at {
+            try await rename(spares.remove(at: at), to: SegmentName.reserve)
         } else {
             try await preallocate(SegmentName.reserve)
         }
         hasReserve = true
     }
 
-    /// A new file of segment size, zeros and all, with its name durable. A failed one is removed.
+    /// A new file of segment size, zeros and all, with its name durable. A half-made one is removed.
     private func preallocate(_ path: String) async throws(DiskFailure) {
         // Made under another name first: a half-made file is never taken for a whole one.
         let making = path + ".new"
@@ -217,11 +231,10 @@ final class SegmentSupply: @unchecked Sendable {
                 throw error
             }
             await disk.close(file)
-            try await disk.rename(making, to: path)
-            try await disk.syncDirectory("log")
         } catch {
             try? await disk.remove(making)
             throw error
         }
+        try await rename(making, to: path)
     }
 }

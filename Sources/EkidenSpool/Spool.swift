@@ -121,17 +121,19 @@ package final class Spool: Sendable {
     /// Returns when the message is on stable storage: now, and not before, say 250.
     /// Errors: it was not accepted; its body's file, if it had one, is the spool's to remove.
     package func accept(_ message: NewMessage) async throws(SpoolRefusal) {
-        if let refusal = door.refusal { throw refusal }
+        if let refusal = door.refusal {
+            if let name = message.largeName { await onOwner { $0.refused(name) } }
+            throw refusal
+        }
         let prepared = try await prepare(message, inlineMax: settings.inlineBodyBytesMax)
         let refusal: SpoolRefusal? = await withUnsafeContinuation { continuation in
             let entry = LogEntry(work: .accept(prepared), waiter: .accept(continuation))
             if !push(entry) { continuation.resume(returning: Self.stopping) }
         }
         guard let refusal else { return }
-        if prepared.record.large != nil {
+        if let name = prepared.record.large {
             _ = door.forgetLarge(message.id)
-            // After a failed write the record may yet turn up at the next start, and would miss it.
-            if refusal.kind == .full { try? await disk.remove(LargeName.path(message.id.number)) }
+            await onOwner { $0.refused(name) }
         }
         throw refusal
     }
@@ -153,9 +155,7 @@ package final class Spool: Sendable {
         var content = message.content
         var isOurs = false
         if case .memory(let bytes) = content.body { isOurs = bytes.count <= inlineMax }
-        if case .stored(let reader as LargeBodyReader, _) = content.body {
-            isOurs = reader.name.number == message.id.number
-        }
+        if message.largeName != nil { isOurs = true }
         if !isOurs { content = try await spill(message) }
         var record = MessageRecord(
             id: message.id,

@@ -95,6 +95,9 @@ final class SpoolLog: @unchecked Sendable {
     var statistics = SpoolStatistics()
     /// Large files of finished messages; removed once what finished them is durable.
     var largeToRemove: [QueueID] = []
+    /// Large files of refused messages, whose records may yet turn up at a start while no preamble
+    /// has cut them off, and would miss them.
+    var largeRefused: [LargeName] = []
 
     // The commit loop's own.
     let wakeUp: Handle
@@ -274,6 +277,25 @@ final class SpoolLog: @unchecked Sendable {
         if door.forgetLarge(id) { largeToRemove.append(id) }
         door.setCounts(messages: index.count, bytes: index.queuedBytes)
         owner.signal(reclaimSignal)
+    }
+
+    // MARK: What was refused
+
+    /// A message with a large body was not accepted: its file goes as soon as no record can name it.
+    func refused(_ name: LargeName) {
+        largeRefused.append(name)
+        if active != nil { removeRefused() }
+    }
+
+    /// With a segment to write to, whatever failed before it is cut off. A stop leaves the rest to
+    /// the next start.
+    func removeRefused() {
+        guard !largeRefused.isEmpty, !isStopping else { return }
+        let names = largeRefused
+        largeRefused = []
+        spawn { [self] in
+            for name in names { try? await disk.remove(name.path) }
+        }
     }
 
     // MARK: Entries as frames

@@ -137,6 +137,84 @@ import Testing
         }
     }
 
+    @Test func `A large body that is refused leaves neither file nor descriptor behind`() throws {
+        let test = TestWorld { $0.largeMessageBytes = 10_000 }
+        let body = Bytes([UInt8](repeating: 67, count: 300_000))
+        try test.world.run {
+            let spool = try await test.open()
+            await spool.log.supply.settle()
+            let openBefore = test.disk.openCount
+            // Its own sync fails.
+            test.disk.broken[.syncDirectory] = .inputOutput
+            var intake = spool.makeBody(for: spool.nextID())
+            try await intake.append(body)
+            await #expect(throws: SpoolRefusal.self) { _ = try await intake.finish() }
+            #expect(test.disk.openCount == openBefore)
+            #expect(test.disk.largeFiles.isEmpty)
+            test.disk.broken = [:]
+            // It is whole, and the sync of its record fails: the record may be there after a crash,
+            // so the file stays until a preamble has cut the record off.
+            for kind in [DiskFailure.Kind.inputOutput, .noSpace] {
+                var new = message(spool.nextID())
+                intake = spool.makeBody(for: new.id)
+                try await intake.append(body)
+                new.content = Content(
+                    header: new.content.header,
+                    body: try await intake.finish(),
+                    facts: MessageFacts()
+                )
+                let whole = new
+                test.disk.broken[.sync] = kind
+                test.disk.broken[.write] = kind
+                await #expect(throws: SpoolRefusal.self) { try await spool.accept(whole) }
+                // Refused before anything is written.
+                await #expect(throws: SpoolRefusal.self) { try await spool.accept(whole) }
+                #expect(test.disk.largeFiles.count == 1)
+                test.disk.broken = [:]
+                await test.world.loops[0].sleep(for: .seconds(10))
+                #expect(test.disk.largeFiles.isEmpty)
+            }
+            await spool.close()
+            #expect(test.disk.openCount == 0)
+        }
+    }
+
+    @Test func `A directory that can't be synced costs the log none of its files`() throws {
+        let test = TestWorld { $0.segmentBytes = 16_384 }
+        try test.world.run {
+            let spool = try await test.open()
+            await spool.log.supply.settle()
+            for round in 0..<20 {
+                test.disk.broken[round % 3 == 0 ? .rename : .syncDirectory] = .inputOutput
+                for _ in 0..<12 {
+                    let id = spool.nextID()
+                    do throws(SpoolRefusal) {
+                        try await spool.accept(
+                            message(id, body: [UInt8](repeating: 65, count: 1500))
+                        )
+                    } catch { continue }
+                    await test.world.loops[0].sleep(for: .milliseconds(300))
+                    test.world.loops[0].spawn { @Sendable in
+                        _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
+                    }
+                }
+                test.disk.broken = [:]
+                await test.world.loops[0].sleep(for: .seconds(10))
+            }
+            #expect(spool.statistics.isHealthy)
+            try spool.admit(byteCount: 10)
+            let onDisk = test.disk.image.files.filter {
+                $0.path.hasPrefix("log/") && !$0.path.hasSuffix(".footer")
+            }
+            #expect(
+                onDisk.count * 16_384 == spool.statistics.logBytes,
+                "all that is there is known: \(onDisk.map(\.path))"
+            )
+            #expect(onDisk.count <= 6)
+            await spool.close()
+        }
+    }
+
     @Test func `The guards answer before anything is written`() throws {
         let test = TestWorld {
             $0.messagesMax = 2
@@ -162,5 +240,11 @@ import Testing
                 await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)])) == .abandoned
             )
         }
+    }
+}
+
+extension SimDisk {
+    fileprivate var largeFiles: [String] {
+        image.files.map(\.path).filter { $0.hasPrefix("large/") }
     }
 }
