@@ -18,9 +18,17 @@ package final class IngressCrew: Sendable {
     private let door: any IngressDoor
     private let events: any EventSink
     private let roll: Mutex<Roll>
+    /// Sessions of all listeners together; the process has descriptors for no more.
+    private let sessionsMax: Int
 
-    package init(loops: [Loop], door: any IngressDoor, events: any EventSink) {
+    package init(
+        loops: [Loop],
+        door: any IngressDoor,
+        events: any EventSink,
+        sessionsMax: Int = .max
+    ) {
         self.loops = loops
+        self.sessionsMax = sessionsMax
         self.door = door
         self.events = events
         roll = Mutex(
@@ -36,12 +44,14 @@ package final class IngressCrew: Sendable {
 
     /// Starts a session for a connection just accepted.
     func take(_ socket: AcceptedSocket, policy: ListenerPolicy, ledger: ConnectionLedger) {
-        let verdict = ledger.enter(socket.peer.address, policy)
-        let loop = roll.withLock { roll in
+        let (loop, isFull) = roll.withLock { roll in
+            let isFull = roll.perLoop.reduce(0, +) >= sessionsMax
             let index = roll.perLoop.indices.min { roll.perLoop[$0] < roll.perLoop[$1] } ?? 0
             roll.perLoop[index] += 1
-            return loops[index]
+            return (loops[index], isFull)
         }
+        let verdict: ConnectionLedger.Verdict =
+            isFull ? .tooMany(limit: sessionsMax) : ledger.enter(socket.peer.address, policy)
         loop.spawn {
             var session = IngressSession(
                 Connection(adopting: socket, on: loop),

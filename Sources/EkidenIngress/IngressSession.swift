@@ -57,17 +57,23 @@ struct IngressSession: ~Copyable {
     }
 
     private mutating func converse() async throws(IOFailure) {
+        // When the next command must be whole; bytes that drip in don't move it.
+        var commandEnd: Instant?
         while true {
             switch reader.next(in: connection.unread) {
             case .nothing(let consumed):
                 connection.consume(consumed)
                 // RFC 5321 §4.5.3.2.7: five minutes for the next command, answered 421.
-                connection.setDeadline(connection.loop.turnTime + policy.timeouts.command)
+                let end = commandEnd ?? connection.loop.turnTime + policy.timeouts.command
+                commandEnd = end
+                connection.setDeadline(end)
                 guard try await connection.fill() else { return }
             case .refused(let refusal, let consumed):
+                commandEnd = nil
                 connection.consume(consumed)
                 if try await !perform(session.refused(refusal)) { return }
             case .line(let length, let consumed):
+                commandEnd = nil
                 let unread = connection.unread
                 let line = UnsafeRawBufferPointer(rebasing: unread[..<length])
                 let effect = session.command(line, hasMoreInput: unread.count > consumed)

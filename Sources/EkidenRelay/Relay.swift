@@ -25,6 +25,8 @@ package struct RelayWorld: Sendable {
     package var localNetworks: [NetworkPrefix]
     /// The bytes of the system's table of host names (`/etc/hosts`).
     package var hostTable: [UInt8]
+    /// Descriptors the process may have.
+    package var descriptors: Int
     package var program: ProgramFacts
 
     package init(
@@ -35,6 +37,7 @@ package struct RelayWorld: Sendable {
         events: any EventSink,
         localNetworks: [NetworkPrefix] = [],
         hostTable: [UInt8] = [],
+        descriptors: Int = .max,
         program: ProgramFacts = ProgramFacts()
     ) {
         self.loops = loops
@@ -44,6 +47,7 @@ package struct RelayWorld: Sendable {
         self.events = events
         self.localNetworks = localNetworks
         self.hostTable = hostTable
+        self.descriptors = descriptors
         self.program = program
     }
 }
@@ -102,7 +106,7 @@ package final class Relay: Sendable {
         let world = counted
         let owner = world.loops[0]
         owner.preconditionCurrent()
-        let settings = RelaySettings(configuration)
+        let settings = RelaySettings(configuration, descriptors: world.descriptors)
         let inlet = Inlet()
         let (spool, recovery) = try await openSpool(settings, world, inlet)
         let house = House(
@@ -131,7 +135,8 @@ package final class Relay: Sendable {
         let crew = IngressCrew(
             loops: world.loops,
             door: FrontDoor(house: house),
-            events: world.events
+            events: world.events,
+            sessionsMax: settings.descriptors.sessionsMax
         )
         let listeners: [Listener]
         do throws(StartFailure) {
@@ -150,6 +155,9 @@ package final class Relay: Sendable {
             listeners: listeners
         )
         for listener in listeners { listener.start() }
+        if let shortage = settings.descriptors.shortage {
+            house.notice(.warning, "relay", shortage)
+        }
         house.notice(
             .info,
             "relay",
@@ -265,7 +273,10 @@ package final class Relay: Sendable {
     package func reload(_ configuration: Configuration) async -> String {
         let running = house.settings.configuration
         let fixed = configuration.restartOnlyChanges(from: running)
-        let settings = RelaySettings(configuration.keepingRestartOnly(of: running))
+        let settings = RelaySettings(
+            configuration.keepingRestartOnly(of: running),
+            descriptors: world.descriptors
+        )
         house.adopt(settings)
         house.resolver.replace(
             settings.resolver(local: world.localNetworks, hosts: HostTable(text: world.hostTable))

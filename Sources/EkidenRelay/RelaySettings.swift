@@ -24,12 +24,16 @@ final class RelaySettings: Sendable {
     let hostName: String
     let addsMissingHeaders: Bool
     let returnedBytesMax: Int
+    let descriptors: DescriptorShares
 
-    init(_ configuration: Configuration) {
+    /// - Parameter descriptors: how many the process may have.
+    init(_ configuration: Configuration, descriptors: Int = .max) {
         self.configuration = configuration
+        let shares = DescriptorShares(of: descriptors, configuration)
+        self.descriptors = shares
         routes = configuration.routes
         delivery = Self.delivery(configuration)
-        scheduler = Self.scheduler(configuration)
+        scheduler = Self.scheduler(configuration, connectionsMax: shares.deliveriesMax)
         idleTime = configuration.delivery.idleTime
         hostName = configuration.relay.hostname.text
         addsMissingHeaders = configuration.rewriting.addMissingHeaders
@@ -74,10 +78,13 @@ final class RelaySettings: Sendable {
         return retry
     }
 
-    private static func scheduler(_ c: Configuration) -> SchedulerSettings {
+    private static func scheduler(
+        _ c: Configuration,
+        connectionsMax: Int
+    ) -> SchedulerSettings {
         var scheduler = SchedulerSettings()
         scheduler.recipientsPerTransaction = c.delivery.recipientsPerTransaction
-        scheduler.connectionsMax = c.delivery.maxConnections
+        scheduler.connectionsMax = connectionsMax
         scheduler.windowInitial = c.sites.connectionsStart
         scheduler.windowFloor = c.sites.connectionsMin
         scheduler.windowCeiling = c.sites.connectionsMax

@@ -37,6 +37,33 @@ private func settings(_ toml: String) throws -> RelaySettings {
         #expect(timeouts.dataBlock == .seconds(7))
     }
 
+    @Test func `with few descriptors neither side takes all of them`() throws {
+        let configuration = try Configuration.load(
+            text: Array("[delivery]\nmax_connections = 50".utf8),
+            file: "test",
+            hostname: "relay.test"
+        )
+        let listening = configuration.listeners.reduce(0) { $0 + $1.listen.count }
+        let wanted = configuration.listeners.reduce(0) { $0 + $1.maxConnections }
+        let plenty = DescriptorShares(of: 65_536, configuration)
+        #expect(plenty.sessionsMax == wanted)
+        #expect(plenty.deliveriesMax == 50)
+        #expect(plenty.shortage == nil)
+        for descriptors in [0, 20, 64, 100, 256, 1000] {
+            let few = DescriptorShares(of: descriptors, configuration)
+            #expect(few.shortage != nil)
+            #expect(few.sessionsMax >= 1 && few.deliveriesMax >= 1)
+            #expect(few.deliveriesMax <= 50)
+            if descriptors >= 64 {
+                let connections = few.sessionsMax + few.deliveriesMax
+                #expect(connections + 32 + listening < descriptors, "of \(descriptors)")
+                #expect(few.sessionsMax >= few.deliveriesMax)
+            }
+        }
+        let relay = RelaySettings(configuration, descriptors: 64)
+        #expect(relay.scheduler.connectionsMax == relay.descriptors.deliveriesMax)
+    }
+
     @Test func `a route's own retry times are used for its mail alone`() throws {
         let settings = try settings(
             """

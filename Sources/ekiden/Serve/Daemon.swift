@@ -32,7 +32,7 @@ final class Daemon: Sendable {
     func run(_ console: Console) throws(CommandProblem) -> ExitStatus {
         let directory = configuration.spool.directory
         try makeDirectory(directory)
-        DescriptorLimit.raise(to: configuration.limits.openFiles)
+        let descriptors = DescriptorLimit.raise(to: configuration.limits.openFiles)
         let count = configuration.limits.loops > 0 ? configuration.limits.loops : Processors.online
         let loops: LinuxLoops
         do throws(SystemError) {
@@ -56,6 +56,7 @@ final class Daemon: Sendable {
             events: log,
             localNetworks: LocalAddresses.all(),
             hostTable: (try? LinuxFiles().readNow("/etc/hosts", maxBytes: 1 << 20)) ?? [],
+            descriptors: descriptors > 0 ? descriptors : .max,
             program: ProgramFacts(
                 version: versionText,
                 processID: Int(getpid()),
