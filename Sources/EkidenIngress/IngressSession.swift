@@ -17,8 +17,8 @@ struct IngressSession: ~Copyable {
     var client: ClientFacts
     /// When the present transaction's MAIL came; for the log.
     var transactionBegan = Instant(nanoseconds: 0)
-    /// Id of the message that the next refusal is about, if it had one already.
-    var refusedID: QueueID?
+    /// What the next refusal is about, where the session can't say it; for the log.
+    var refused = RefusalSubject()
 
     init(
         _ connection: consuming Connection,
@@ -104,6 +104,7 @@ struct IngressSession: ~Copyable {
             case .success(let address):
                 return try await perform(session.recipientAccepted(address))
             case .failure(let refusal):
+                if case .address(let address) = path { refused.recipient = address.text }
                 return try await perform(
                     session.recipientRefused(refusal.reply, rule: refusal.rule)
                 )
@@ -166,20 +167,21 @@ struct IngressSession: ~Copyable {
     mutating func queue(_ reply: Reply) { connection.queue(reply.wire) }
 
     private mutating func log(_ reply: Reply, rule: String) {
-        let mail = session.transaction?.mail
+        client.helo = session.helo
         events.emit(
             .rejected(
                 .init(
                     client: client,
-                    sender: mail?.sender,
-                    id: refusedID,
+                    sender: refused.sender ?? session.transaction?.mail.sender,
+                    recipient: refused.recipient,
+                    id: refused.id,
                     rule: rule,
                     reply: reply
                 )
             ),
             at: connection.loop.wallNow()
         )
-        refusedID = nil
+        refused = RefusalSubject()
     }
 
     private mutating func close(_ reply: Reply, rule: String?) async throws(IOFailure) {
@@ -197,5 +199,23 @@ struct IngressSession: ~Copyable {
         case .cancelled: try? await close(.shutdown(policy.session), rule: nil)
         case .refused, .unreachable, .lost, .exhausted, .other: return
         }
+    }
+}
+
+/// Whom and what a refusal is about.
+struct RefusalSubject {
+    /// The message, if it had an id already.
+    var id: QueueID?
+    var sender: ReversePath?
+    var recipient: String?
+}
+
+extension RefusalSubject {
+    /// A refusal after DATA, when the protocol has ended the transaction.
+    init(_ id: QueueID?, _ envelope: Envelope) {
+        self.id = id
+        sender = envelope.sender
+        // Of several none is the one it is about.
+        recipient = envelope.recipients.count == 1 ? envelope.recipients[0].text : nil
     }
 }

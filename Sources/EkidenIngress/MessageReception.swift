@@ -30,6 +30,7 @@ extension IngressSession {
             intake = try door.begin(envelope, rules)
         } catch {
             // Instead of 354: the client sends no message (RFC 5321 §4.1.1.4).
+            refused = RefusalSubject(nil, envelope)
             return session.messageRefused(error.reply, rule: error.rule)
         }
         queue(goAhead)
@@ -42,7 +43,7 @@ extension IngressSession {
         }
         if let refusal {
             await intake.abandon()
-            refusedID = intake.id
+            refused = RefusalSubject(intake.id, envelope)
             return session.messageRefused(refusal.reply, rule: refusal.rule)
         }
         return await finish(intake, envelope)
@@ -126,7 +127,7 @@ extension IngressSession {
             return session.messageAccepted(.queued(as: intake.id))
         } catch {
             await intake.abandon()
-            refusedID = intake.id
+            refused = RefusalSubject(intake.id, envelope)
             return session.messageRefused(error.reply, rule: error.rule)
         }
     }

@@ -38,6 +38,8 @@ package enum Event: Sendable {
         package var messageID: String
         /// From the first byte of the transaction (MAIL) to the reply.
         package var took: Duration
+        /// The message that this one, a report of ours, tells of.
+        package var about: QueueID?
         package init(
             id: QueueID,
             sender: ReversePath,
@@ -45,7 +47,8 @@ package enum Event: Sendable {
             byteCount: Int,
             client: ClientFacts,
             messageID: String = "",
-            took: Duration = .zero
+            took: Duration = .zero,
+            about: QueueID? = nil
         ) {
             self.id = id
             self.sender = sender
@@ -54,6 +57,7 @@ package enum Event: Sendable {
             self.client = client
             self.messageID = messageID
             self.took = took
+            self.about = about
         }
     }
 

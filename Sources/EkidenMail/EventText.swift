@@ -62,15 +62,21 @@ extension Event {
         } else {
             fields.append(.list("to", e.recipients.map { "<\($0.text)>" }))
         }
-        fields += [
-            .integer("size", e.byteCount),
-            .text("client", e.client.endpoint.text),
-            .text("helo", e.client.helo),
-            .text("with", e.client.inboundProtocol.text),
-            .text("listener", e.client.listener),
-        ]
+        fields.append(.integer("size", e.byteCount))
+        if e.client.inboundProtocol == .local {
+            // A report of ours: nobody connected to bring it.
+            fields.append(.text("with", e.client.inboundProtocol.text))
+        } else {
+            fields += [
+                .text("client", e.client.endpoint.text),
+                .text("helo", e.client.helo),
+                .text("with", e.client.inboundProtocol.text),
+                .text("listener", e.client.listener),
+            ]
+        }
         if !e.messageID.isEmpty { fields.append(.text("message-id", e.messageID)) }
-        fields.append(.seconds("took", e.took))
+        if let about = e.about { fields.append(.text("about", about.text)) }
+        if e.client.inboundProtocol != .local { fields.append(.seconds("took", e.took)) }
         return fields
     }
 
@@ -99,11 +105,9 @@ extension Event {
     private static func fields(_ e: Rejected) -> [EventField] {
         var fields: [EventField] = []
         if let id = e.id { fields.append(.text("id", id.text)) }
-        fields += [
-            .text("client", e.client.endpoint.text),
-            .text("helo", e.client.helo),
-            .text("listener", e.client.listener),
-        ]
+        fields.append(.text("client", e.client.endpoint.text))
+        if !e.client.helo.isEmpty { fields.append(.text("helo", e.client.helo)) }
+        fields.append(.text("listener", e.client.listener))
         if let sender = e.sender { fields.append(.text("from", "<\(sender.text)>")) }
         if let recipient = e.recipient { fields.append(.text("to", "<\(recipient)>")) }
         fields += [.text("rule", e.rule), .text("reply", e.reply.oneLine)]

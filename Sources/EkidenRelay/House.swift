@@ -82,7 +82,7 @@ final class House: Sendable {
             _ = await spool.record(group)
         }
         for event in verdict.events { log(event) }
-        for message in caused { tellAccepted(message) }
+        for message in caused { tellAccepted(message, about: job.message) }
         if verdict.isDamaged { await holdDamaged(job.message) }
         return Conclusion(
             dispositions: verdict.dispositions.map {
@@ -144,7 +144,7 @@ final class House: Sendable {
         return ReportComposer(request).message()
     }
 
-    private func tellAccepted(_ message: NewMessage) {
+    private func tellAccepted(_ message: NewMessage, about original: QueueID) {
         log(
             .accepted(
                 .init(
@@ -152,7 +152,8 @@ final class House: Sendable {
                     sender: message.envelope.sender,
                     recipients: message.envelope.recipients,
                     byteCount: message.content.byteCount,
-                    client: message.envelope.client
+                    client: message.envelope.client,
+                    about: original
                 )
             )
         )

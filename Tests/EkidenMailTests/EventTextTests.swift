@@ -102,6 +102,28 @@ private let examples: [LogExample] = [
             """
     ),
     LogExample(
+        name: "accepted, a report",
+        event: .accepted(
+            .init(
+                id: id,
+                sender: .null,
+                recipients: [other],
+                byteCount: 2164,
+                client: ClientFacts(endpoint: Endpoint(.v4(0), 0), inboundProtocol: .local),
+                about: QueueID(number: 0x019d_3f4e_5a6b_0000)
+            )
+        ),
+        text: """
+            2026-11-21T02:07:58.123Z info accepted id=0379Z9SD6P001 from=<> \
+            to=<carol@example.net> size=2164 with=local about=0379Z9SD6P000
+            """,
+        json: """
+            {"time":"2026-11-21T02:07:58.123Z","level":"info","event":"accepted",\
+            "id":"0379Z9SD6P001","from":"<>","to":"<carol@example.net>","size":2164,\
+            "with":"local","about":"0379Z9SD6P000"}
+            """
+    ),
+    LogExample(
         name: "delivered",
         event: attempt(.delivered, .delivered, "250 2.0.0 ok"),
         text: """
