@@ -13,6 +13,8 @@ package struct ServerTransaction: Sendable, Equatable {
     package fileprivate(set) var recipients: [Address] = []
     /// The same, for finding repeated ones; never iterated.
     fileprivate var known: Set<Address> = []
+    /// Recipients refused because there are enough.
+    fileprivate var overshoot = 0
 
     fileprivate init(_ mail: MailParameters) { self.mail = mail }
 }
@@ -235,11 +237,26 @@ package struct ServerSession: Sendable {
             return reject(555, 5, 5, 4, "RCPT parameter not recognized", .unknownParameter)
         }
         // RFC 5321 §4.5.3.1.10
-        if open.recipients.count >= settings.recipients {
-            return reject(452, 4, 5, 3, "too many recipients; send the rest anew", .recipientLimit)
-        }
+        if open.recipients.count >= settings.recipients { return refuseOvershoot(open) }
         phase = .askingRecipient(open)
         return .askRecipient(path)
+    }
+
+    /// No error of the client's: it can't know the limit, and those accepted are to be sent
+    /// (RFC 5321 §4.5.3.1.10). As many again are forgiven, lest it never ends.
+    private mutating func refuseOvershoot(_ open: ServerTransaction) -> ServerEffect {
+        let text = "too many recipients; send the rest anew"
+        guard open.overshoot < settings.recipients else {
+            return reject(452, 4, 5, 3, text, .recipientLimit)
+        }
+        var open = open
+        open.overshoot += 1
+        phase = .transaction(open)
+        commands -= 1
+        return .reject(
+            Reply(452, EnhancedStatus(4, 5, 3), text),
+            rule: ServerRule.recipientLimit.rawValue
+        )
     }
 
     private mutating func data() -> ServerEffect {
