@@ -194,6 +194,8 @@ package struct CauseRow: ControlRow {
     /// The host, site or next hop it is about; empty when it is about none.
     package var place: String
     package var words: String
+    /// It does not wait: it is under way.
+    package var isBeingSent: Bool
     package var messages: Int
     package var recipients: Int
     package var oldestAgeSeconds: Double?
@@ -204,6 +206,7 @@ package struct CauseRow: ControlRow {
         reason: Reason,
         place: String = "",
         words: String = "",
+        isBeingSent: Bool = false,
         messages: Int,
         recipients: Int,
         oldest: WallTime? = nil,
@@ -213,6 +216,7 @@ package struct CauseRow: ControlRow {
         self.reason = reason
         self.place = place
         self.words = words
+        self.isBeingSent = isBeingSent
         self.messages = messages
         self.recipients = recipients
         oldestAgeSeconds = oldest.map { (now - $0).inSeconds }
@@ -225,6 +229,7 @@ package struct CauseRow: ControlRow {
         w.field("because", reason.sentence)
         if !place.isEmpty { w.field("place", place) }
         if !words.isEmpty { w.field("words", words) }
+        if isBeingSent { w.field("state", PlaceWord.inFlight.rawValue) }
         w.field("messages", messages)
         w.field("recipients", recipients)
         w.field("oldest_age_seconds", seconds: oldestAgeSeconds)
@@ -236,6 +241,7 @@ package struct CauseRow: ControlRow {
         reason = try object.requiredWord("reason")
         place = try object.optionalString("place") ?? ""
         words = try object.optionalString("words") ?? ""
+        isBeingSent = try object.optionalString("state") == PlaceWord.inFlight.rawValue
         messages = try object.integer("messages")
         recipients = try object.integer("recipients")
         oldestAgeSeconds = try object.optionalNumber("oldest_age_seconds")

@@ -19,7 +19,7 @@ extension Relay {
     )
         async throws(ControlProblem) -> ControlPage
     {
-        let targets = await targets(of: selection)
+        let targets = await targets(of: selection, for: action)
         if targets.isEmpty {
             throw ControlProblem(.notFound, "no message in the queue matches")
         }
@@ -42,7 +42,7 @@ extension Relay {
         var recipients: [Int]?
     }
 
-    private func targets(of selection: Selection) async -> [Target] {
+    private func targets(of selection: Selection, for action: QueueAction) async -> [Target] {
         if case .ids(let ids) = selection { return ids.map { Target(id: $0) } }
         var found: [Target] = []
         var position = QueueID(number: 0)
@@ -56,6 +56,7 @@ extension Relay {
             }
             for (message, rows) in page {
                 position = message.id
+                if action == .release, message.hold == nil { continue }
                 if let target = Self.target(message, rows, selection) { found.append(target) }
             }
             if page.count < 500 { return found }
@@ -104,6 +105,8 @@ extension Relay {
         case .hold:
             return await hold(target.id, uid)
         case .release:
+            // What is not held has nothing to be released from, and no record to write.
+            guard await isHeld(target.id) else { return nil }
             do throws(OperatorRefusal) {
                 try await house.spool.release(target.id, uid: uid)
             } catch {
@@ -115,6 +118,13 @@ extension Relay {
             return problem(result, target.id)
         case .delete:
             return await delete(target, uid)
+        }
+    }
+
+    /// Also of a message that is not there: what is said of that is said elsewhere.
+    private func isHeld(_ id: QueueID) async -> Bool {
+        await dispatch.ask { _ in
+            self.house.spool.message(id).map { $0.hold != nil } ?? true
         }
     }
 

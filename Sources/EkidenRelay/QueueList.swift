@@ -113,8 +113,9 @@ extension Relay {
         let first = entry.rows.min { ($0.place.until ?? now) < ($1.place.until ?? now) }
         let pending = message.recipients.filter { $0.state == .pending }
         var words = ""
-        if withWords, pending.contains(where: { $0.attempts > 0 }) {
-            words = (try? await house.spool.details(of: message.id))?.history.last?.words ?? ""
+        if withWords, let first, pending.contains(where: { $0.attempts > 0 }) {
+            let history = (try? await house.spool.details(of: message.id))?.history
+            words = history?.last { $0.recipient == first.recipient }?.words ?? ""
         }
         return QueueRow(
             id: message.id,
@@ -124,7 +125,7 @@ extension Relay {
             recipients: pending.prefix(QueueRow.shownRecipients).map(\.address.text),
             pendingCount: pending.count,
             doneCount: message.recipients.count - pending.count,
-            state: message.hold != nil ? .held : first.map { PlaceWord($0.place) } ?? .waiting,
+            state: Self.state(entry, first),
             reason: message.hold?.reason ?? first?.because ?? .accepted,
             words: words,
             site: first?.site?.text ?? first?.nextHop.text,
@@ -132,6 +133,13 @@ extension Relay {
             next: first?.place.until,
             now: now
         )
+    }
+
+    /// What is being sent is so even when it is to be held after.
+    private static func state(_ entry: Entry, _ first: EkidenScheduler.RecipientRow?) -> PlaceWord {
+        if entry.rows.contains(where: { PlaceWord($0.place) == .inFlight }) { return .inFlight }
+        if entry.message.hold != nil { return .held }
+        return first.map { PlaceWord($0.place) } ?? .waiting
     }
 
     // MARK: By site and by reason
@@ -178,13 +186,15 @@ extension Relay {
         }
         let sites = await dispatch.ask { $0.scheduler.siteRows(at: self.dispatch.moment) }
         let rows = sums.sorted {
-            ($1.value.recipients, $0.key.place, $0.key.reason.rawValue)
-                < ($0.value.recipients, $1.key.place, $1.key.reason.rawValue)
+            // Of equally many those that wait come before those that are being sent.
+            ($1.value.recipients, $0.value.inFlight, $0.key.place, $0.key.reason.rawValue)
+                < ($0.value.recipients, $1.value.inFlight, $1.key.place, $1.key.reason.rawValue)
         }.map { cause, sum in
             EkidenControl.CauseRow(
                 reason: cause.reason,
                 place: cause.place,
                 words: sites.first { $0.site.text == cause.place }?.lastFailure ?? "",
+                isBeingSent: cause.isBeingSent,
                 messages: sum.messages,
                 recipients: sum.recipients,
                 oldest: sum.oldest,
@@ -199,14 +209,14 @@ extension Relay {
         let reason: Reason
         /// Empty where it is about no place: what an operator holds waits for the operator.
         let place: String
+        let isBeingSent: Bool
 
         init(_ row: EkidenScheduler.RecipientRow) {
-            reason = row.because
-            if case .held = row.place {
-                place = ""
-            } else {
-                place = row.site?.text ?? row.nextHop.text
-            }
+            let word = PlaceWord(row.place)
+            isBeingSent = word == .inFlight
+            // Why it waited is no matter any more.
+            reason = isBeingSent ? .resolved : row.because
+            place = word == .held ? "" : row.site?.text ?? row.nextHop.text
         }
     }
 

@@ -73,7 +73,10 @@ import Testing
                 == "37 messages wait for mx.example: the host refused the connection; next try in 4m"
         )
         let held = CauseRow(reason: .operatorHold, messages: 1, recipients: 1, now: now)
-        #expect(sentence(held) == "1 message waits: an operator holds it")
+        #expect(sentence(held) == "1 message is held: an operator holds it")
+        var sending = cause
+        sending.isBeingSent = true
+        #expect(sentence(sending) == "37 messages are being sent to mx.example")
     }
 
     @Test func actionsSayWhatWasDoneAndEndAccordingly() {

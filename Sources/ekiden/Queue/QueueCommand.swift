@@ -189,8 +189,15 @@ extension QueueQuery {
 
 /// `37 messages wait for mx.example: the host refused the connection; next try in 4m`.
 func sentence(_ cause: CauseRow) -> String {
-    let verb = cause.messages == 1 ? "waits" : "wait"
-    var text = "\(plural(cause.messages, "message")) \(verb)"
+    let isOne = cause.messages == 1
+    let subject = plural(cause.messages, "message")
+    if cause.isBeingSent {
+        return "\(subject) \(isOne ? "is" : "are") being sent to \(printable(cause.place))"
+    }
+    // Held mail waits for nobody but the operator; there is no next try to tell of.
+    let isHeld = cause.reason == .operatorHold && cause.place.isEmpty
+    let verb = isHeld ? (isOne ? "is held" : "are held") : (isOne ? "waits" : "wait")
+    var text = "\(subject) \(verb)"
     if !cause.place.isEmpty { text += " for \(printable(cause.place))" }
     text += ": \(cause.reason.sentence)"
     if !cause.words.isEmpty, cause.reason != .operatorHold {
@@ -218,7 +225,9 @@ private func cells(_ row: QueueRow) -> [String] {
     if row.pendingCount > 1 { to += " +\(row.pendingCount - 1)" }
     // The last words of a host are not why held mail waits.
     let showsReason = row.words.isEmpty || row.state == .held
-    let reason = showsReason ? row.reason.sentence : printable(row.words)
+    let reason =
+        row.state == .inFlight
+        ? "being sent" : showsReason ? row.reason.sentence : printable(row.words)
     return [
         row.id.text,
         ageText(seconds: row.ageSeconds),
@@ -299,9 +308,10 @@ private func listCauses(
             String(row.recipients),
             row.oldestAgeSeconds.map { ageText(seconds: $0) } ?? "-",
             nextText(row.nextInSeconds),
-            row.reason.rawValue,
+            row.isBeingSent ? PlaceWord.inFlight.rawValue : row.reason.rawValue,
             printable(row.place),
-            row.words.isEmpty ? row.reason.sentence : printable(row.words),
+            row.isBeingSent
+                ? "being sent" : row.words.isEmpty ? row.reason.sentence : printable(row.words),
         ])
     }
     if table.rows.isEmpty {
