@@ -1,5 +1,5 @@
 // Gives room back, oldest segment first. Nothing older than the oldest segment exists, so its marks
-// and finished records are needed by nobody; what is still queued in it moves to the end of the log
+// are needed by nobody but what is queued in it; what is still queued in it moves to the end of the log
 // as one consolidated record each, and only when those are durable does the segment go.
 
 import EkidenMail
