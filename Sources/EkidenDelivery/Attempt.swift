@@ -1,6 +1,6 @@
 // One attempt at one job: hosts in the order of the plan, until every recipient has a result that
-// the policy table says to settle for, or the attempt's bounds are reached (DESIGN §7: so many
-// addresses, so many sessions, so much time).
+// the policy table says to settle for, or the attempt's bounds are reached: so many addresses, so many
+// sessions, so much time (docs/DELIVERY.md).
 
 import EkidenMail
 import EkidenRuntime

@@ -36,10 +36,10 @@ package protocol DeliveryDoor: Sendable {
     /// The addresses of a host, in the order to be tried.
     func addresses(of exchange: Exchange, until: Instant) async -> AddressResolution
 
-    /// The policy table's word on a failure (DESIGN §7).
+    /// The policy table's word on a failure (docs/DELIVERY.md).
     func action(for failure: Failure, isLastHost: Bool) -> HostAction
 
     /// The job has ended. Returns when its outcome is recorded, so that the session's next
-    /// transaction never begins before (DESIGN promise 3).
+    /// transaction never begins before (rule 3 of docs/ARCHITECTURE.md).
     func finished(_ report: AttemptReport) async
 }

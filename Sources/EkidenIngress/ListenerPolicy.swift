@@ -6,7 +6,7 @@ import EkidenSMTP
 package struct ListenerPolicy: Sendable, Equatable {
     /// Name of the listener in the configuration, for the log.
     package var name: String
-    /// Networks whose clients may send to any recipient (DESIGN promise 6: loopback by default).
+    /// Networks whose clients may send to any recipient (loopback by default).
     package var relayFor: [NetworkPrefix]
     /// Networks whose bare CR and LF are made CRLF instead of refused.
     package var lenientFor: [NetworkPrefix]

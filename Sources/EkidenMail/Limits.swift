@@ -23,7 +23,7 @@ package enum Limits {
     package static let replyLinesKept = 20
     /// Lines of one reply after which the peer is taken to be endless.
     package static let replyLines = 1000
-    /// Bytes of a message body kept in memory; larger bodies stream to their own file (DESIGN §6).
+    /// Bytes of a message body kept in memory; larger bodies stream to their own file (docs/SPOOL.md).
     package static let memoryBodyBytes = 262_144
     /// Characters of a peer's words kept in marks, logs and reports.
     package static let wordsBytes = 1024

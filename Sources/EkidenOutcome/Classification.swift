@@ -1,7 +1,7 @@
 // The one policy table: what a failure means for those it concerns. Delivery asks it (through a
 // closure) whether to go on to the next host; `judge` asks it what becomes of the recipients. The
-// first row that fits decides, and every failure fits one. Its rules: DESIGN §7, RFC 5321 §4.2.1
-// (what 4yz and 5yz mean) and §5.1 (trying hosts in turn); docs/DELIVERY.md prints it.
+// first row that fits decides, and every failure fits one. Its rules: RFC 5321 §4.2.1 (what 4yz and
+// 5yz mean) and §5.1 (trying hosts in turn); docs/DELIVERY.md prints it.
 
 import EkidenMail
 

@@ -12,7 +12,7 @@ package struct Judgement: Sendable {
     package var statuses: [RecipientStatus]
     package var settings: RetrySettings
     package var now: WallTime
-    /// The wall clock can't be trusted (DESIGN §6): nothing expires.
+    /// The wall clock can't be trusted: nothing expires.
     package var expiryIsPaused: Bool
     /// 0 ..< 1; one for the group, so that its recipients stay together.
     package var draw: Double

@@ -122,7 +122,7 @@ final class Dispatch: Sendable {
         }
     }
 
-    /// Nothing is sent whose outcome can't be recorded (DESIGN §6). Called on loop 0.
+    /// Nothing is sent whose outcome can't be recorded (rule 8). Called on loop 0.
     func spoolChanged(isWell: Bool) {
         let core = core.value
         if core.scheduler.pause == .stopping { return }

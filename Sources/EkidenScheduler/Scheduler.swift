@@ -1,7 +1,7 @@
 // The scheduler: who goes next, and why not yet. Pure: calls in, effects out; the composition owns
 // the one instance, calls it from one loop, and carries out the effects. Every call is one critical
 // section of bounded work; long work (a thousand groups due at once, a dead site's mail) is done
-// by `tick` in batches. docs/DELIVERY.md tells a recipient's journey; the rules are DESIGN §7.
+// by `tick` in batches. docs/DELIVERY.md tells a recipient's journey, and the rules.
 //
 // Two steps: a group (recipients of one message with one next hop and one due time) that becomes
 // due enters a lane of its next hop; the next hop is resolved and stands in the rings of its site;

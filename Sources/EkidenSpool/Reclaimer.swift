@@ -1,6 +1,6 @@
 // Gives room back, oldest segment first. Nothing older than the oldest segment exists, so its marks
-// are needed by nobody but what is queued in it; what is still queued in it moves to the end of the log
-// as one consolidated record each, and only when those are durable does the segment go.
+// speak of nothing but messages in it; what is still queued of these moves to the end of the log as
+// one consolidated record each, and only when those are durable does the segment go.
 
 import EkidenMail
 import EkidenRuntime
@@ -36,7 +36,7 @@ extension SpoolLog {
         let fits = supply.next != nil || live + live / 4 < active.room
         if supply.isShort || active.isReserve { return fits ? oldest : nil }
         if settings.reclaimsEagerly { return oldest }
-        // Promise 7: space used stays below twice the live bytes and four segments.
+        // docs/SPOOL.md: space used stays below twice the live bytes and four segments.
         let isOver =
             logBytes + settings.segmentBytes
             > 2 * index.totalLiveBytes + 4 * settings.segmentBytes

@@ -19,7 +19,7 @@ package struct SpoolSettings: Sendable {
     /// Space and inodes intake leaves free on the file system.
     package var freeBytesMin = 64 << 20
     package var freeInodesMin = 1000
-    /// Marks alone are durable after this at the latest (Promise 3).
+    /// Marks alone are durable after this at the latest (rule 3).
     package var markSyncDelay = Duration.milliseconds(20)
     /// Written and synced together at most.
     package var batchBytesMax = 4 << 20

@@ -34,7 +34,7 @@ private func bytes(below path: String) throws -> Int {
             }
         }
         try mx.mail(400, within: 60)
-        // 38 MB went through segments of 4 MiB; DESIGN allows twice what lives and four segments,
+        // 38 MB went through segments of 4 MiB; docs/SPOOL.md allows twice what lives and four segments,
         // and some are kept ready.
         try eventually("the space is given back", within: 20) {
             try bytes(below: stage.spool) <= 8 << 22

@@ -1,1 +1,0 @@
-// EkidenIngress begins here.
