@@ -97,6 +97,18 @@ final class Dispatch: Sendable {
         schedulePump(core)
     }
 
+    /// A route with other hosts now does not inherit the back-off of the old ones.
+    func forgive(routesChangedFrom old: RouteTable, to new: RouteTable) async {
+        let changed = new.all.filter { route in
+            old.route(named: route.name).map { $0.hosts != route.hosts } ?? false
+        }
+        await ask { core in
+            for route in changed {
+                _ = core.scheduler.resume(SiteID("route:" + route.name), at: self.moment)
+            }
+        }
+    }
+
     /// Routes changed: mail queued yesterday goes by them, too. What is in flight at this moment
     /// keeps its next hop until the next start; a page at a time, so that mail goes on meanwhile.
     func rerouteQueue() async {

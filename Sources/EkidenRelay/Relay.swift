@@ -292,7 +292,10 @@ package final class Relay: Sendable {
             core.scheduler.settings = settings.scheduler
             core.scheduler.routesChanged(at: self.dispatch.moment)
         }
-        if configuration.routes != running.routes { await dispatch.rerouteQueue() }
+        if configuration.routes != running.routes {
+            await dispatch.forgive(routesChangedFrom: running.routes, to: configuration.routes)
+            await dispatch.rerouteQueue()
+        }
         let text =
             fixed.isEmpty
             ? "configuration reloaded"

@@ -49,6 +49,7 @@ package struct ClientTransaction: Sendable {
     private var outcomes: [RecipientResult?]
     /// Recipients the peer took and whose fate is open.
     private var accepted = 0
+    private var isMailRefused = false
     /// The peer has a transaction open, as far as its replies tell.
     private var isOpenAtPeer = false
     package private(set) var aftermath = Aftermath.reusable
@@ -97,6 +98,12 @@ package struct ClientTransaction: Sendable {
         if awaiting == .done { return .finished }
         if awaiting == .message {
             if accepted > 0 { return .sendMessage }
+            if isMailRefused {
+                // A peer that refuses the sender and then wants the message is out of step: even
+                // an empty one might be taken for mail. It gets none.
+                finish(.mustClose)
+                return .finished
+            }
             // RFC 2920 §3.1: no recipient is left but the peer said 354: an empty message.
             output.append(".\r\n")
             sending = .done
@@ -192,6 +199,7 @@ package struct ClientTransaction: Sendable {
             awaiting = .recipient(0)
         case 4, 5:
             failUndecided(failure(.message, reply))
+            isMailRefused = true
             if extensions.pipelining { awaiting = .recipient(0) } else { finish(.reusable) }
         default: protocolError(reply)
         }
