@@ -109,22 +109,7 @@ package final class Relay: Sendable {
         let settings = RelaySettings(configuration, descriptors: world.descriptors)
         let inlet = Inlet()
         let (spool, recovery) = try await openSpool(settings, world, inlet)
-        let house = House(
-            loops: world.loops,
-            spool: spool,
-            resolver: Resolver(
-                transport: world.names,
-                random: world.random,
-                settings: settings.resolver(
-                    local: world.localNetworks,
-                    hosts: HostTable(text: world.hostTable)
-                ),
-                cacheEntries: configuration.resolver.cacheMax
-            ),
-            random: world.random,
-            events: world.events,
-            settings: settings
-        )
+        let house = furnish(spool, world, settings)
         let dispatch = Dispatch(house: house, settings: settings.scheduler)
         inlet.open(
             take: { dispatch.accepted($0) },
@@ -165,6 +150,30 @@ package final class Relay: Sendable {
                 + listeners.map(\.endpoint.text).joined(separator: ", ")
         )
         return relay
+    }
+
+    private static func furnish(
+        _ spool: Spool,
+        _ world: RelayWorld,
+        _ settings: RelaySettings
+    ) -> House {
+        let resolver = Resolver(
+            transport: world.names,
+            random: world.random,
+            settings: settings.resolver(
+                local: world.localNetworks,
+                hosts: HostTable(text: world.hostTable)
+            ),
+            cacheEntries: settings.configuration.resolver.cacheMax
+        )
+        return House(
+            loops: world.loops,
+            spool: spool,
+            resolver: resolver,
+            random: world.random,
+            events: world.events,
+            settings: settings
+        )
     }
 
     private init(

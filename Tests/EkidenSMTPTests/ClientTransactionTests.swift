@@ -174,9 +174,11 @@ private let userUnknown = failed(.recipient, .recipient, .peerRejected, noUser, 
             #expect(empty.transaction.results == [userUnknown, userUnknown])
             #expect(empty.transaction.aftermath == .reusable)
         }
-        // Even when MAIL itself was refused.
+        // A peer that refused MAIL itself and then wants the message gets nothing more.
         var odd = Conversation(1, pipelining: true)
-        odd.hear([noUser, ok, go, ok])
+        odd.hear([noUser, ok, go])
+        #expect(odd.writes.count == 1)
+        #expect(odd.transaction.aftermath == .mustClose)
         #expect(
             odd.transaction.results
                 == [failed(.message, .mail, .peerRejected, noUser, .init(5, 1, 1))]
