@@ -109,12 +109,7 @@ extension SpoolLog {
         }
         for placed in markBatch.take() { applyMarks(placed) }
         segment.end = start + byteCount
-        for (entry, meta) in frames {
-            var entry = entry
-            entry.meta = heads[meta]
-            segment.frames.append(entry)
-            segment.lastSequence = entry.sequence
-        }
+        segment.append(frames, from: heads)
         unsynced += marked.map {
             var e = $0.entry; e.waiter = .none; return e
         }

@@ -36,6 +36,23 @@ final class LogSegment: @unchecked Sendable {
     }
 
     var room: Int { byteCount - end }
+
+    /// Keeps what the footer will say of a batch's frames. The metas are copied: the batch's block
+    /// is larger than they are, many times so for a lone message, and they stay until the segment
+    /// is full.
+    func append(_ batch: [(entry: FrameEntry, meta: Range<Int>)], from heads: Bytes) {
+        var metas = BytesBuilder(capacity: batch.reduce(0) { $0 + $1.meta.count })
+        for (_, meta) in batch { metas.append(heads[meta]) }
+        let kept = metas.finish()
+        var start = 0
+        for (entry, meta) in batch {
+            var entry = entry
+            entry.meta = kept[start..<start + meta.count]
+            start += meta.count
+            frames.append(entry)
+            lastSequence = entry.sequence
+        }
+    }
 }
 
 /// `@unchecked Sendable`: touched on the owner loop alone.

@@ -60,6 +60,12 @@ struct Recovery {
             let name = "damaged/\(segment)-\(range.lowerBound)"
             await copy(SegmentName.segment(segment), range, to: name)
         }
+        // Out of the way of the next start, which finds the log sound and would remove them.
+        for finding in survey.findings {
+            guard case .orphan(let path) = finding else { continue }
+            try? await disk.rename(path, to: "damaged/" + path.dropFirst("large/".utf8.count))
+        }
+        try? await disk.syncDirectory("large")
         for segment in survey.lostSegments {
             let path = SegmentName.segment(segment)
             try? await disk.rename(path, to: "damaged/\(segment).segment")

@@ -199,6 +199,30 @@ import Testing
         }
     }
 
+    @Test func `A large file whose record can't be read outlives the next starts`() throws {
+        let (test, ids, places) = try Self.threeMessages { $0.largeMessageBytes = 500 }
+        let path = SegmentName.segment(places[1].place.segment)
+        test.disk.image.flip(path, at: places[1].place.offset + 70)
+        var last = test
+        for start in 1...3 {
+            let next = TestWorld(on: last) { $0.largeMessageBytes = 500 }
+            try next.world.run {
+                let (spool, report) = try await next.openWithReport()
+                #expect(spool.message(ids[1]) == nil)
+                #expect(spool.messageCount == 2)
+                #expect(report.orphansRemoved == 0)
+                #expect(report.sentences.isEmpty == (start > 1))
+                for id in [ids[0], ids[2]] {
+                    _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .pending)]))
+                }
+                await spool.close()
+            }
+            let files = next.disk.image.files.map(\.path)
+            #expect(files.contains("damaged/\(ids[1].text)"), "after start \(start)")
+            last = next
+        }
+    }
+
     @Test func `A newer format is refused, not repaired`() throws {
         let (test, _, places) = try Self.threeMessages()
         let path = SegmentName.segment(places[0].place.segment)

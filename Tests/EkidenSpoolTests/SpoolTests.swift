@@ -59,6 +59,23 @@ import Testing
         }
     }
 
+    @Test func `What is kept of a lone message for the footer is no larger than it must be`() throws
+    {
+        let test = TestWorld()
+        try test.world.run {
+            let spool = try await test.open()
+            for _ in 0..<20 {
+                let id = spool.nextID()
+                try await spool.accept(message(id))
+                _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .pending)]))
+            }
+            let frames = spool.log.active?.frames.dropFirst() ?? []
+            #expect(frames.count == 40)
+            #expect(frames.allSatisfy { !$0.meta.isEmpty && $0.meta.retainedBytes < 512 })
+            await spool.close()
+        }
+    }
+
     @Test func `What comes in during a sync shares the next one`() throws {
         let test = TestWorld(loops: 3)
         let done = Shared(0)
