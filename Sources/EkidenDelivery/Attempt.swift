@@ -113,12 +113,19 @@ extension DeliverySession {
         _ progress: inout AttemptProgress
     ) async {
         let began = loop.now()
+        // A stop ends the wait for a host that does not answer, too.
+        var connecting: Handle?
+        let (crew, loop) = (crew, loop)
         do throws(IOFailure) {
             let connection = try await Connection.connect(
                 to: Endpoint(candidate.address, candidate.exchange.port),
                 from: candidate.address.isV4 ? settings.source4 : settings.source6,
                 on: loop,
-                until: min(began + settings.timeouts.connect, progress.end)
+                until: min(began + settings.timeouts.connect, progress.end),
+                opened: { handle in
+                    connecting = handle
+                    crew.join(handle, on: loop)
+                }
             )
             var fresh = PeerConnection(
                 connection,
@@ -141,6 +148,7 @@ extension DeliverySession {
                 peer = consume fresh
             }
         } catch {
+            if let connecting { crew.leave(connecting, on: loop) }
             progress.report.connectTime += loop.now() - began
             progress.report.failedAddresses.append(candidate.address)
             hostFailed(Self.connectFailure(error, candidate.host), &progress)

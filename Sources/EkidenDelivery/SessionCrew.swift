@@ -21,8 +21,13 @@ package final class SessionCrew: Sendable {
 
     package var isStopping: Bool { roll.withLock { $0.isStopping } }
 
+    /// A connection that is being made, or was; ended at once when the relay stops already.
     func join(_ handle: Handle, on loop: Loop) {
-        roll.withLock { $0.open[loop.index][handle] = false }
+        let isLate = roll.withLock { roll in
+            roll.open[loop.index][handle] = false
+            return roll.isStopping
+        }
+        if isLate { loop.cancel(handle) }
     }
 
     func leave(_ handle: Handle, on loop: Loop) {

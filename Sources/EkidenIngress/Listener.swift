@@ -61,8 +61,18 @@ package final class Listener: Sendable {
         if first { loop.cancel(handle) }
     }
 
+    /// Accepted in one go, before the loop's other work has its turn.
+    private static let acceptsPerTurn = 64
+
     private func serve() async {
+        var budget = Self.acceptsPerTurn
         while await loop.wait(handle, for: .readable) == .ready {
+            budget -= 1
+            if budget == 0 {
+                // Waiting does not suspend while connections stand in line.
+                await Task.yield()
+                budget = Self.acceptsPerTurn
+            }
             switch loop.backend.accept(handle) {
             case .success(let socket):
                 crew.take(socket, policy: policy.withLock { $0 }, ledger: ledger)
@@ -75,9 +85,12 @@ package final class Listener: Sendable {
                         + "Raise the limit of open files or lower max_connections"
                 )
                 await loop.sleep(for: Self.pause)
-            case .failure:
-                // The client went away between its connect and our accept (ECONNABORTED and kin).
+            case .failure(let error) where error.code == ECONNABORTED:
+                // The client went away between its connect and our accept.
                 continue
+            case .failure:
+                // Trouble of the network or a packet filter, which may stay: no spinning.
+                await loop.sleep(for: Self.pause)
             }
         }
         loop.backend.close(handle)

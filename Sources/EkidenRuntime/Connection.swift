@@ -34,13 +34,16 @@ package struct Connection: ~Copyable {
 
     /// Connects from a task of `loop`. Errors: refused, unreachable, timed out, cancelled,
     /// exhausted.
+    /// - Parameter opened: told the handle before the wait begins, so that it can be cancelled.
     package static func connect(
         to peer: Endpoint,
         from source: HostAddress? = nil,
         on loop: Loop,
-        until deadline: Instant
+        until deadline: Instant,
+        opened: (Handle) -> Void = { _ in }
     ) async throws(IOFailure) -> Connection {
         let handle = loop.makeHandle()
+        opened(handle)
         loop.setDeadline(handle, deadline)
         var result = loop.backend.connect(handle, to: peer, from: source)
         if result >= 0 {
