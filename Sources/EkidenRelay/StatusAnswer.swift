@@ -45,7 +45,8 @@ extension Relay {
         report.spool.liveBytes = spool.liveBytes
         report.spool.freeBytes = (try? await world.disk.space().freeBytes) ?? 0
         report.spool.segments = spool.segments
-        report.spool.acceptsMail = spool.isHealthy && spool.hasRoom
+        if spool.isHealthy, let refusal = spool.refusal { report.spool.health = refusal }
+        report.spool.acceptsMail = spool.refusal == nil
         report.spool.expiryPaused = pause != nil
         let resolver = house.resolver.statistics
         report.resolver.servers = configuration.resolver.servers.map(\.text)

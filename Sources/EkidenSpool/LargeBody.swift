@@ -162,7 +162,11 @@ final class LargeBodyReader: BodyReader, @unchecked Sendable {
             await disk.close(file)
             bytes = try result.get()
         } catch {
-            throw ContentUnavailable(error.text, isDamage: error.kind == .notFound)
+            // A file missing from a directory that is there is lost; with the directory gone, too,
+            // the disk is not what it should be, and that may pass.
+            var isLost = error.kind == .notFound
+            if isLost { isLost = (try? await disk.list("large")) != nil }
+            throw ContentUnavailable(error.text, isDamage: isLost)
         }
         guard bytes.count == stop - start else {
             throw ContentUnavailable("\(name.path) is too short", isDamage: true)

@@ -366,7 +366,7 @@ package final class Spool: Sendable {
         statistics.logBytes = log.logBytes
         statistics.cachedBytes = door.cache.byteCount
         statistics.isHealthy = log.trouble == nil
-        statistics.hasRoom = door.refusal?.kind != .full
+        statistics.refusal = door.presentRefusal?.text
         return statistics
     }
 

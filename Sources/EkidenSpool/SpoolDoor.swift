@@ -113,6 +113,14 @@ final class SpoolDoor: Sendable {
         if let refusal { throw refusal }
     }
 
+    /// Why not even an empty message would be taken now; nil when it would.
+    var presentRefusal: SpoolRefusal? {
+        do throws(SpoolRefusal) {
+            try admit(byteCount: 0)
+            return nil
+        } catch { return error }
+    }
+
     func setCounts(messages: Int, bytes: Int) {
         guards.withLock {
             $0.messages = messages

@@ -115,6 +115,8 @@ final class SpoolLog: @unchecked Sendable {
     var nextProbe = Instant.distantFuture
     var probeInterval: Duration
     var candidate: LogSegment?
+    /// A guard refuses new mail, and that was told.
+    var guardsRefuse = false
     var isStopping = false
     var isDone = false
     var stopWaiter: UnsafeContinuation<Void, Never>?

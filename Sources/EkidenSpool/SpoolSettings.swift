@@ -120,8 +120,8 @@ package struct SpoolStatistics: Sendable, Equatable {
     package var acceptedMessages = 0
     package var cachedBytes = 0
     package var isHealthy = true
-    /// False while only the reserve is left.
-    package var hasRoom = true
+    /// Why new mail is refused at the moment; nil while it is taken.
+    package var refusal: String?
 
     package init() {}
 }

@@ -36,6 +36,7 @@ extension SpoolLog {
             if isStopping { return }
             supply.refill()
             updateRefusal()
+            noticeGuards()
             owner.signal(reclaimSignal)
             noticeClock(clock.tick(wall: owner.wallNow(), now: owner.now()))
             if owner.now() >= nextHeartbeat, active != nil {
@@ -45,6 +46,19 @@ extension SpoolLog {
                 }
             }
         }
+    }
+
+    /// Tells when a guard (free space, inodes, messages, bytes) begins or ceases to refuse mail.
+    private func noticeGuards() {
+        // What the disk's own trouble refuses is told where it begins.
+        guard door.refusal == nil else { return }
+        let refusal = door.presentRefusal
+        if let refusal, !guardsRefuse {
+            notice(.warning, "no new mail is accepted: \(refusal.text)")
+        } else if refusal == nil, guardsRefuse {
+            notice(.info, "there is room for new mail again")
+        }
+        guardsRefuse = refusal != nil
     }
 
     private func noticeClock(_ change: ClockWatch.Change) {

@@ -234,6 +234,13 @@ import Testing
             test.disk.freeInodes = 5
             await test.world.loops[0].sleep(for: .seconds(2))
             #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 10) }
+            // The operator hears of it, once, and reads it in the status.
+            #expect(spool.statistics.refusal?.contains("inodes") == true)
+            #expect(test.events.notices.filter { $0.contains("5 inodes are free") }.count == 1)
+            test.disk.freeInodes = 1000
+            await test.world.loops[0].sleep(for: .seconds(2))
+            #expect(spool.statistics.refusal == nil)
+            #expect(test.events.notices.last == "there is room for new mail again")
             await spool.close()
             #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 10) }
             #expect(
