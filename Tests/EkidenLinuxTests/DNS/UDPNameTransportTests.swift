@@ -50,6 +50,19 @@ private struct Setting {
         }.value
     }
 
+    /// The same with the time it took on the loop: what the test's own thread waits for in between
+    /// is not the transport's.
+    func timedAsk(within time: Duration) async -> (outcome: Outcome, took: Duration) {
+        let (loop, transport) = (world.loops[0], transport)
+        return await Task.detached(executorPreference: loop) {
+            let began = loop.now()
+            do throws(NameTransportFailure) {
+                let answer = try await transport.ask(question, on: loop, until: began + time)
+                return (.packet(answer), loop.now() - began)
+            } catch { return (.failure(error), loop.now() - began) }
+        }.value
+    }
+
     func end(_ servers: TestNameServer...) {
         for server in servers { server.stop() }
         world.stop()
@@ -182,9 +195,10 @@ private func deadEndpoint() -> Endpoint {
     @Test func `where nobody listens the next server is asked at once`() async throws {
         let server = TestNameServer { question, _ in [TestNameServer.reply(to: question)] }
         let setting = try Setting([deadEndpoint(), server.endpoint], timeout: .seconds(30))
-        let began = LinuxClock().now()
-        #expect(await setting.ask(within: .seconds(60)).records == 1)
-        #expect(LinuxClock().now() - began < .seconds(10))
+        let answer = await setting.timedAsk(within: .seconds(60))
+        #expect(answer.outcome.records == 1)
+        // Not after the silent server's thirty seconds.
+        #expect(answer.took < .seconds(29))
         setting.end(server)
     }
 
@@ -211,9 +225,9 @@ private func deadEndpoint() -> Endpoint {
     @Test func `the asker's deadline ends it`() async throws {
         let silent = TestNameServer { _, _ in [] }
         let setting = try Setting([silent.endpoint], timeout: .seconds(30))
-        let began = LinuxClock().now()
-        #expect(await setting.ask(within: .milliseconds(50)) == .failure(.timedOut))
-        #expect(LinuxClock().now() - began < .seconds(10))
+        let answer = await setting.timedAsk(within: .milliseconds(50))
+        #expect(answer.outcome == .failure(.timedOut))
+        #expect(answer.took < .seconds(29))
         setting.end(silent)
     }
 
