@@ -2,6 +2,7 @@
 // and the spool; ingress knows neither.
 
 import EkidenMail
+import EkidenSMTP
 
 /// A message was not taken: what to answer, and the name of the rule that decided.
 package struct IntakeRefusal: Error, Sendable, Equatable {
@@ -47,10 +48,13 @@ package protocol MessageIntake: AnyObject {
     var id: QueueID { get }
 
     /// Message bytes: CRLF lines, not dot-stuffed, in any fragments.
-    func append(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal)
+    /// - Returns: when the header block ended within these bytes, the facts of what came behind it;
+    ///   whoever receives the body counts on from them.
+    func append(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal) -> FactsGatherer?
 
     /// Returns when the message is on stable storage: from here on it is ours (RFC 5321 §6.1).
-    func finish() async throws(IntakeRefusal) -> AcceptedMessage
+    /// - Parameter body: the facts of the body, if the header block has ended.
+    func finish(body: FactsGatherer) async throws(IntakeRefusal) -> AcceptedMessage
 
     /// Forgets what was written so far.
     func abandon() async

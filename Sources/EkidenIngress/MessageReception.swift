@@ -34,27 +34,29 @@ extension IngressSession {
             return session.messageRefused(error.reply, rule: error.rule)
         }
         queue(goAhead)
-        let refusal: IntakeRefusal?
+        let received: Result<FactsGatherer, IntakeRefusal>
         do throws(IOFailure) {
-            refusal = try await receive(into: intake)
+            received = try await receive(into: intake)
         } catch {
             await intake.abandon()
             throw error
         }
-        if let refusal {
+        switch received {
+        case .success(let body):
+            return await finish(intake, body, envelope)
+        case .failure(let refusal):
             await intake.abandon()
             refused = RefusalSubject(intake.id, envelope)
             return session.messageRefused(refusal.reply, rule: refusal.rule)
         }
-        return await finish(intake, envelope)
     }
 
     /// Reads to the final dot. A message that can't be taken is read to its end all the same, for
-    /// the reply has its place after the dot; its refusal is returned.
+    /// the reply has its place after the dot; its refusal is returned, else the body's facts.
     private mutating func receive(
         into intake: any MessageIntake
     ) async throws(IOFailure)
-        -> IntakeRefusal?
+        -> Result<FactsGatherer, IntakeRefusal>
     {
         let lenient = policy.isLenient(client.endpoint.address)
         var receiver = BodyReceiver(
@@ -63,26 +65,29 @@ extension IngressSession {
         )
         var refusal: IntakeRefusal?
         let end = connection.loop.turnTime + policy.timeouts.message
-        var run = BytesBuilder(capacity: 0)
+        var run = MessageRun()
         while true {
             let taken = receiver.receive(connection.unread, into: &run)
-            connection.consume(taken)
-            if refusal == nil, run.count > 0 {
+            if refusal == nil, !run.isEmpty {
                 do throws(IntakeRefusal) {
-                    try await intake.append(run.pointer)
+                    if let first = try await intake.append(run.pointer) {
+                        receiver.bodyBegins(with: first)
+                    }
                 } catch {
                     refusal = error
                 }
             }
-            if receiver.isFinished { break }
+            // The run was a part of them.
+            connection.consume(taken)
             run.removeAll()
+            if receiver.isFinished { break }
             // RFC 5321 §4.5.3.2.5 for the block; and a slow drip has an end, too.
             let block = connection.loop.turnTime + policy.timeouts.dataBlock
             connection.setDeadline(min(block, end))
             guard try await connection.fill() else { throw .lost }
         }
         if let problem = receiver.problem {
-            return IntakeRefusal(problem.reply, rule: problem.rule.rawValue)
+            return .failure(IntakeRefusal(problem.reply, rule: problem.rule.rawValue))
         }
         if receiver.bareNewlines > 0 {
             events.emit(
@@ -98,18 +103,19 @@ extension IngressSession {
                 at: connection.loop.wallNow()
             )
         }
-        return refusal
+        return refusal.map { .failure($0) } ?? .success(receiver.facts)
     }
 
     /// Makes the message durable; then, and only then, says 250 (RFC 5321 §6.1).
     private mutating func finish(
         _ intake: any MessageIntake,
+        _ body: FactsGatherer,
         _ envelope: Envelope
     ) async
         -> ServerEffect
     {
         do throws(IntakeRefusal) {
-            let accepted = try await intake.finish()
+            let accepted = try await intake.finish(body: body)
             events.emit(
                 .accepted(
                     .init(

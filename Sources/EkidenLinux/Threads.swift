@@ -71,8 +71,9 @@ package final class WorkQueue: @unchecked Sendable {
         pthread_mutex_lock(mutex)
         precondition(!isClosed, "work for a closed queue")
         work.append(body)
-        pthread_cond_signal(condition)
         pthread_mutex_unlock(mutex)
+        // Behind the unlock: a thread woken inside it would only wait for the mutex.
+        pthread_cond_signal(condition)
     }
 
     /// Runs what was submitted, then ends the threads and waits for them.

@@ -49,7 +49,6 @@ final class Intake: MessageIntake {
     private var rewriter: HeaderRewriter?
     private var header: RewrittenHeader?
     private var body: BodyIntake?
-    private var bodyFacts = FactsGatherer()
 
     init(id: QueueID, envelope: Envelope, rules: RewriteRules, spool: Spool) {
         self.id = id
@@ -58,21 +57,25 @@ final class Intake: MessageIntake {
         rewriter = HeaderRewriter(rules)
     }
 
-    func append(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal) {
-        var rest = bytes
-        if header == nil {
-            rest = UnsafeRawBufferPointer(rebasing: rest[try rewrite(rest)...])
-            guard let header else { return }
-            try await appendBody(header.bodyStart.pointer)
+    func append(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal) -> FactsGatherer? {
+        if header != nil {
+            try await appendBody(bytes)
+            return nil
         }
-        try await appendBody(rest)
+        let rest = UnsafeRawBufferPointer(rebasing: bytes[try rewrite(bytes)...])
+        guard let header else { return nil }
+        return try await beginBody(header.bodyStart, rest)
     }
 
-    func finish() async throws(IntakeRefusal) -> AcceptedMessage {
+    func finish(body facts: FactsGatherer) async throws(IntakeRefusal) -> AcceptedMessage {
+        var bodyFacts = facts
         if header == nil {
             // The message ended within its header; what was no field after all is its body.
             endHeader()
-            if let header { try await appendBody(header.bodyStart.pointer) }
+            if let header {
+                let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
+                bodyFacts = try await beginBody(header.bodyStart, nothing)
+            }
         }
         guard let header, let body else { preconditionFailure("finished twice") }
         let stored: Content.Body
@@ -121,9 +124,24 @@ final class Intake: MessageIntake {
         body = spool.makeBody(for: id)
     }
 
+    /// What the header's end left over and what came with it are the first bytes of the body.
+    private func beginBody(
+        _ leftOver: Bytes,
+        _ rest: UnsafeRawBufferPointer
+    ) async throws(IntakeRefusal)
+        -> FactsGatherer
+    {
+        var facts = FactsGatherer()
+        facts.gather(leftOver.pointer)
+        facts.gather(rest)
+        try await appendBody(leftOver.pointer)
+        try await appendBody(rest)
+        withExtendedLifetime(leftOver) {}
+        return facts
+    }
+
     private func appendBody(_ bytes: UnsafeRawBufferPointer) async throws(IntakeRefusal) {
         guard bytes.count > 0, let body else { return }
-        bodyFacts.gather(bytes)
         do throws(SpoolRefusal) {
             try await body.append(bytes)
         } catch {

@@ -41,6 +41,8 @@ package struct BodyReceiver: Sendable {
     private let sizeLimitBytes: Int
     private let lineLimitBytes: Int
     private var position = Position.lineStart
+    /// Lines before those that `facts` counts.
+    private var headerLines = 0
     private var firstBareLine: Int?
     private var firstLongLine: Int?
 
@@ -75,11 +77,12 @@ package struct BodyReceiver: Sendable {
     }
 
     /// Takes bytes from the connection and appends those of the message to `output`: CRLF lines,
-    /// dots unstuffed, without the final dot. NULs pass like any other byte.
+    /// dots unstuffed, without the final dot. NULs pass like any other byte. What `output` holds
+    /// lasts as long as `input` does.
     /// - Returns: how many bytes were taken: all of them, unless data ended within.
     package mutating func receive(
         _ input: UnsafeRawBufferPointer,
-        into output: inout BytesBuilder
+        into output: inout MessageRun
     ) -> Int {
         var taken = 0
         while taken < input.count, !isFinished {
@@ -101,11 +104,12 @@ package struct BodyReceiver: Sendable {
         return taken
     }
 
-    /// Starts the facts afresh: what was handed on so far was header block, but for `bytes`, the
-    /// first of the body. (The facts of the header block are gathered over its final form.)
-    package mutating func bodyBegins(with bytes: UnsafeRawBufferPointer) {
-        facts = FactsGatherer()
-        facts.gather(bytes)
+    /// Starts the facts afresh: what was handed on so far was header block, but for the first bytes
+    /// of the body, whose facts these are. (Those of the header block are gathered over its final
+    /// form.)
+    package mutating func bodyBegins(with first: FactsGatherer) {
+        headerLines = facts.lines - first.lines
+        facts = first
     }
 
     // MARK: Pieces without bare newlines
@@ -114,7 +118,7 @@ package struct BodyReceiver: Sendable {
     /// it is enough to go from CR to CR.
     private mutating func receiveClean(
         _ piece: UnsafeRawBufferPointer,
-        into output: inout BytesBuilder
+        into output: inout MessageRun
     ) -> Int {
         var i = 0
         switch position {
@@ -178,7 +182,7 @@ package struct BodyReceiver: Sendable {
     /// Byte by byte; the same machine as above, and it also mends or remembers bare newlines.
     private mutating func receiveDirty(
         _ piece: UnsafeRawBufferPointer,
-        into output: inout BytesBuilder
+        into output: inout MessageRun
     ) -> Int {
         var runStart = 0
         var i = 0
@@ -231,13 +235,16 @@ package struct BodyReceiver: Sendable {
         return piece.count
     }
 
+    /// Number of the line being received, from 1.
+    private var presentLine: Int { headerLines + facts.lines + 1 }
+
     private mutating func noteBareNewline() {
         bareNewlines += 1
-        if newlines == .strict, firstBareLine == nil { firstBareLine = facts.lines + 1 }
+        if newlines == .strict, firstBareLine == nil { firstBareLine = presentLine }
     }
 
     /// Ends the line in place of a bare newline.
-    private mutating func mend(_ lineEnd: StaticString, to output: inout BytesBuilder) {
+    private mutating func mend(_ lineEnd: StaticString, to output: inout MessageRun) {
         let bytes = UnsafeRawBufferPointer(
             start: lineEnd.utf8Start,
             count: lineEnd.utf8CodeUnitCount
@@ -257,7 +264,7 @@ package struct BodyReceiver: Sendable {
     @inline(__always)
     private mutating func noteLineLength() {
         if facts.lineBytes > lineLimitBytes, firstLongLine == nil {
-            firstLongLine = facts.lines + 1
+            firstLongLine = presentLine
         }
     }
 
@@ -265,7 +272,7 @@ package struct BodyReceiver: Sendable {
     private mutating func handOn(
         _ piece: UnsafeRawBufferPointer,
         _ run: Range<Int>,
-        to output: inout BytesBuilder
+        to output: inout MessageRun
     ) {
         if run.isEmpty { return }
         messageBytes += run.count

@@ -180,9 +180,9 @@ extension SpoolLog {
         if !largeToRemove.isEmpty {
             let ids = largeToRemove
             largeToRemove = []
+            // Not synced: a name that comes back with a crash is removed by the next start.
             spawn { [self] in
                 for id in ids { try? await disk.remove(LargeName.path(id.number)) }
-                try? await disk.syncDirectory("large")
             }
         }
     }

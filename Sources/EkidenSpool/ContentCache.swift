@@ -56,7 +56,11 @@ final class ContentCache: Sendable {
 
     func insert(_ id: QueueID, _ content: Content) {
         var bytes = content.header.retainedBytes + 256
-        if case .memory(let body) = content.body { bytes += body.retainedBytes }
+        switch content.body {
+        case .memory(let body): bytes += body.retainedBytes
+        case .stored(let reader as LargeBodyReader, _): bytes += reader.retainedBytes
+        case .stored: break
+        }
         guard bytes <= bytesMax else { return }
         state.withLock { state in
             state.remove(id.number)

@@ -9,26 +9,51 @@ import EkidenRuntime
 /// Takes a body while it arrives. One task uses it; end it with `finish` or `abandon`.
 package final class BodyIntake {
     private let disk: any Disk
-    private let settings: SpoolSettings
+    private let names: DirectorySync
+    private let memory: MemoryShare
     private let id: QueueID
+    private let inlineMax: Int
+    /// What is not written yet: all of a small body, less than a block of a large one.
     private var buffer = BytesBuilder(capacity: 4096)
     private var file: DiskFile?
+    private var nameTicket: DirectorySync.Ticket?
     private var written = 0
     private var checksums: [UInt32] = []
+    /// The blocks written so far, to be sent on without reading them back; nil once there were
+    /// too many of them here or elsewhere.
+    private var fresh: [Bytes]? = []
+    private var freshBytes = 0
     package private(set) var byteCount = 0
 
-    init(disk: any Disk, settings: SpoolSettings, id: QueueID) {
+    /// A body larger than this is not worth its memory.
+    private static let freshBytesMax = 4 << 20
+
+    init(disk: any Disk, names: DirectorySync, memory: MemoryShare, inlineMax: Int, id: QueueID) {
         self.disk = disk
-        self.settings = settings
+        self.names = names
+        self.memory = memory
+        self.inlineMax = inlineMax
         self.id = id
     }
+
+    deinit { memory.giveBack(freshBytes) }
 
     /// Adds bytes. Errors: the disk has no room, or is not well; `abandon` then.
     package func append(_ bytes: UnsafeRawBufferPointer) async throws(SpoolRefusal) {
         byteCount += bytes.count
-        buffer.append(bytes)
-        if file == nil, buffer.count <= settings.inlineBodyBytesMax { return }
-        try await writeWholeBlocks()
+        var rest = bytes
+        if file == nil {
+            take(&rest, upTo: inlineMax)
+            if rest.isEmpty { return }
+            try await becomeLarge()
+        }
+        while !rest.isEmpty {
+            if buffer.count == 0, buffer.capacity < LargeName.blockBytes {
+                buffer = BytesBuilder(capacity: LargeName.blockBytes)
+            }
+            take(&rest, upTo: LargeName.blockBytes)
+            if buffer.count == LargeName.blockBytes { try await write(takeBuffer(), sync: false) }
+        }
     }
 
     package func append(_ bytes: Bytes) async throws(SpoolRefusal) {
@@ -36,38 +61,65 @@ package final class BodyIntake {
         withExtendedLifetime(bytes) {}
     }
 
-    private func writeWholeBlocks() async throws(SpoolRefusal) {
-        let blockBytes = LargeName.blockBytes
-        guard buffer.count >= blockBytes || file == nil else { return }
-        try await openFile()
-        while buffer.count >= blockBytes {
-            var full = BytesBuilder(capacity: blockBytes)
-            swap(&full, &buffer)
-            let bytes = full.finish()
-            let whole = bytes.count / blockBytes * blockBytes
-            buffer.append(bytes[whole..<bytes.count])
-            try await write(bytes[0..<whole])
-        }
+    /// Moves bytes into the buffer until it holds `limit`.
+    private func take(_ rest: inout UnsafeRawBufferPointer, upTo limit: Int) {
+        let n = min(max(limit - buffer.count, 0), rest.count)
+        buffer.append(UnsafeRawBufferPointer(rebasing: rest[..<n]))
+        rest = UnsafeRawBufferPointer(rebasing: rest[n...])
     }
 
-    private func openFile() async throws(SpoolRefusal) {
-        guard file == nil else { return }
+    private func takeBuffer() -> Bytes {
+        var full = BytesBuilder(capacity: 0)
+        swap(&full, &buffer)
+        return full.finish()
+    }
+
+    private func becomeLarge() async throws(SpoolRefusal) {
         do { file = try await disk.open(LargeName.path(id.number), .create, lane: .bulk) } catch {
             throw SpoolRefusal(error)
         }
+        nameTicket = names.begin()
+        let bytes = takeBuffer()
+        let whole = bytes.count / LargeName.blockBytes * LargeName.blockBytes
+        try await write(bytes[0..<whole], sync: false)
+        buffer.append(bytes[whole..<bytes.count])
     }
 
-    private func write(_ bytes: Bytes) async throws(SpoolRefusal) {
-        guard let file, !bytes.isEmpty else { return }
+    /// Writes whole blocks, or the last bytes of all.
+    private func write(_ bytes: Bytes, sync: Bool) async throws(SpoolRefusal) {
+        guard let file else { return }
         for start in stride(from: 0, to: bytes.count, by: LargeName.blockBytes) {
+            let block = bytes[start..<min(start + LargeName.blockBytes, bytes.count)]
             var sum = Checksum()
-            sum.update(bytes[start..<min(start + LargeName.blockBytes, bytes.count)])
+            sum.update(block)
             checksums.append(sum.value)
+            keep(block)
         }
         do {
-            try await disk.write([bytes], to: file, at: written, sync: false, written: nil)
+            if bytes.isEmpty {
+                if sync { try await disk.sync(file) }
+            } else {
+                try await disk.write([bytes], to: file, at: written, sync: sync, written: nil)
+            }
         } catch { throw SpoolRefusal(error) }
         written += bytes.count
+    }
+
+    private func keep(_ block: Bytes) {
+        guard fresh != nil else { return }
+        let needed = LargeName.blockBytes
+        if freshBytes + needed <= Self.freshBytesMax, memory.take(needed) {
+            freshBytes += needed
+            fresh?.append(block)
+        } else {
+            forgetFresh()
+        }
+    }
+
+    private func forgetFresh() {
+        fresh = nil
+        memory.giveBack(freshBytes)
+        freshBytes = 0
     }
 
     /// The whole body; a large one is durable when this returns. Errors: as `append`; the file is
@@ -80,25 +132,28 @@ package final class BodyIntake {
     }
 
     private func makeDurable() async throws(SpoolRefusal) -> Content.Body {
-        var rest = BytesBuilder(capacity: 0)
-        swap(&rest, &buffer)
-        let bytes = rest.finish()
+        let bytes = takeBuffer()
         guard file != nil else { return .memory(bytes) }
-        try await write(bytes)
-        guard let file else { return .memory(bytes) }
-        do {
-            try await disk.sync(file)
-            try await disk.syncDirectory("large")
-        } catch { throw SpoolRefusal(error) }
+        try await write(bytes, sync: true)
+        guard let file, let nameTicket else { return .memory(bytes) }
+        do { try await names.wait(for: nameTicket) } catch { throw SpoolRefusal(error) }
         await disk.close(file)
         self.file = nil
         let name = LargeName(number: id.number, checksums: checksums)
-        let reader = LargeBodyReader(disk: disk, name: name, byteCount: byteCount)
+        let reader = LargeBodyReader(
+            disk: disk,
+            name: name,
+            byteCount: byteCount,
+            fresh: fresh ?? []
+        )
+        // From here on the cache counts them.
+        forgetFresh()
         return .stored(reader, byteCount: byteCount)
     }
 
     /// The message will not be: its file goes. Harmless at any time before `accept` succeeded.
     package func abandon() async {
+        forgetFresh()
         guard file != nil || !checksums.isEmpty else { return }
         if let file { await disk.close(file) }
         file = nil
@@ -131,16 +186,47 @@ final class LargeBodyReader: BodyReader, @unchecked Sendable {
     private let disk: any Disk
     let name: LargeName
     let byteCount: Int
+    /// The blocks as they came in, while they are still in memory; else empty.
+    private let fresh: [Bytes]
 
-    init(disk: any Disk, name: LargeName, byteCount: Int) {
+    init(disk: any Disk, name: LargeName, byteCount: Int, fresh: [Bytes] = []) {
         self.disk = disk
         self.name = name
         self.byteCount = byteCount
+        self.fresh = fresh
     }
+
+    /// Memory that this value keeps from being freed, in bytes.
+    var retainedBytes: Int { fresh.count * LargeName.blockBytes + name.checksums.count * 4 }
 
     func read(at offset: Int, count: Int) async throws(ContentUnavailable) -> Bytes {
         let end = min(offset + count, byteCount)
         guard offset < end else { return Bytes() }
+        return fresh.isEmpty
+            ? try await readStored(offset..<end) : readFresh(offset..<end)
+    }
+
+    private func readFresh(_ range: Range<Int>) -> Bytes {
+        let first = range.lowerBound / LargeName.blockBytes
+        let last = (range.upperBound - 1) / LargeName.blockBytes
+        let start = first * LargeName.blockBytes
+        if first == last {
+            return fresh[first][range.lowerBound - start..<range.upperBound - start]
+        }
+        var joined = BytesBuilder(capacity: range.count)
+        for index in first...last {
+            let block = fresh[index]
+            let at = index * LargeName.blockBytes
+            joined.append(
+                block[max(range.lowerBound - at, 0)..<min(range.upperBound - at, block.count)]
+            )
+        }
+        return joined.finish()
+    }
+
+    private func readStored(_ range: Range<Int>) async throws(ContentUnavailable) -> Bytes {
+        let offset = range.lowerBound
+        let end = range.upperBound
         // Whole blocks, since those have checksums.
         let first = offset / LargeName.blockBytes
         let last = (end - 1) / LargeName.blockBytes

@@ -12,6 +12,9 @@ package final class Spool: Sendable {
     private let disk: any Disk
     private let settings: SpoolSettings
     private let lock: DiskFile
+    private let largeNames: DirectorySync
+    /// For the blocks of large bodies while they come in; then the cache counts them.
+    let freshMemory: MemoryShare
 
     private init(log: SpoolLog, lock: DiskFile) {
         self.log = log
@@ -20,6 +23,8 @@ package final class Spool: Sendable {
         owner = log.owner
         disk = log.disk
         settings = log.settings
+        largeNames = DirectorySync(disk: disk, owner: owner, path: "large")
+        freshMemory = MemoryShare(bytesMax: settings.cacheBytes / 2)
     }
 
     /// Opens the spool, from a task of the loop that will own it: takes the lock, reads the log,
@@ -115,7 +120,13 @@ package final class Spool: Sendable {
 
     /// A place for the body of the message that will be accepted under `id`.
     package func makeBody(for id: QueueID) -> BodyIntake {
-        BodyIntake(disk: disk, settings: settings, id: id)
+        BodyIntake(
+            disk: disk,
+            names: largeNames,
+            memory: freshMemory,
+            inlineMax: settings.inlineBodyBytesMax,
+            id: id
+        )
     }
 
     /// Returns when the message is on stable storage: now, and not before, say 250.

@@ -27,6 +27,17 @@ import Testing
         }
     }
 
+    /// Long runs are summed in lanes side by side; short pieces never are.
+    @Test(arguments: [6143, 6144, 6145, 12_288, 12_289, 100_003, 262_144])
+    func `a long run has the sum of its pieces`(count: Int) {
+        let bytes = (0..<count).map { UInt8(truncatingIfNeeded: $0 &* 131 &+ $0 >> 8) }
+        var checksum = Checksum()
+        for start in stride(from: 0, to: count, by: 1000) {
+            checksum.update(Bytes(bytes[start..<min(start + 1000, count)]))
+        }
+        #expect(checksum.value == crc(bytes))
+    }
+
     @Test func `one flipped bit is always seen`() {
         var bytes = [UInt8](repeating: 0x5a, count: 200)
         let clean = crc(bytes)

@@ -53,12 +53,24 @@ private struct Received {
 
     init(_ pieces: [[UInt8]], _ receiver: BodyReceiver) {
         var receiver = receiver
-        var output = BytesBuilder()
+        body = []
         for piece in pieces where !receiver.isFinished {
-            taken += piece.withUnsafeBytes { receiver.receive($0, into: &output) }
+            let (count, run) = receiver.take(piece)
+            taken += count
+            body += run
         }
         self.receiver = receiver
-        body = output.finish().asArray
+    }
+}
+
+extension BodyReceiver {
+    /// Feeds one piece; how many bytes it took, and what it handed on.
+    mutating func take(_ piece: [UInt8]) -> (count: Int, run: [UInt8]) {
+        piece.withUnsafeBytes { input in
+            var run = MessageRun()
+            let count = receive(input, into: &run)
+            return (count, Array(run.pointer))
+        }
     }
 }
 
@@ -184,10 +196,10 @@ private func check(_ input: [UInt8], _ pieces: [[UInt8]]) {
 
     @Test func `beyond a limit nothing more is handed on`() {
         var receiver = BodyReceiver(sizeLimitBytes: 100)
-        var output = BytesBuilder()
+        var output = 0
         let line = bytes(String(repeating: "x", count: 62) + "\r\n")
-        for _ in 0..<1000 { _ = line.withUnsafeBytes { receiver.receive($0, into: &output) } }
-        #expect(output.count <= 100)
+        for _ in 0..<1000 { output += receiver.take(line).run.count }
+        #expect(output <= 100)
         #expect(receiver.messageBytes == 64_000 && receiver.problem?.reply.code == 552)
     }
 
@@ -206,21 +218,31 @@ private func check(_ input: [UInt8], _ pieces: [[UInt8]]) {
         let input = bytes("A: \u{e4}\r\n\r\nbody\r\nmore\r\n.\r\n")
         for cut in 0..<input.count {
             var receiver = BodyReceiver()
-            var output = BytesBuilder()
+            var output: [UInt8] = []
             let pieces = [Array(input[..<cut]), Array(input[cut...])]
             var hasBegun = false
             for piece in pieces {
-                _ = piece.withUnsafeBytes { receiver.receive($0, into: &output) }
+                output += receiver.take(piece).run
                 if !hasBegun, output.count >= 9 {
                     hasBegun = true
-                    receiver.bodyBegins(
-                        with: UnsafeRawBufferPointer(rebasing: output.pointer[9...])
-                    )
+                    var first = FactsGatherer()
+                    output[9...].withUnsafeBytes { first.gather($0) }
+                    receiver.bodyBegins(with: first)
                 }
             }
             #expect(receiver.facts.lines == 2 && !receiver.facts.hasEightBit)
             #expect(receiver.facts.longestLineBytes == 4)
         }
+    }
+
+    @Test func `a bad line's number counts from the first of the message`() {
+        var receiver = BodyReceiver()
+        _ = receiver.take(bytes("A: b\r\n\r\nbody\r\n"))
+        var first = FactsGatherer()
+        bytes("body\r\n").withUnsafeBytes { first.gather($0) }
+        receiver.bodyBegins(with: first)
+        _ = receiver.take(bytes("more\r\nba\nre\r\n.\r\n"))
+        #expect(receiver.problem == .bareNewline(line: 5))
     }
 
     @Test func `eight-bit bytes behind the end are not the message's`() {

@@ -61,10 +61,9 @@ struct ServerDriver {
 
     private mutating func receiveBody() {
         guard var current = receiver else { return }
-        var builder = BytesBuilder()
-        let taken = unread.withUnsafeBytes { current.receive($0, into: &builder) }
+        let (taken, received) = current.take(unread)
         unread.removeFirst(taken)
-        body += builder.finish().asArray
+        body += received
         receiver = current
         guard current.isFinished else { return }
         receiver = nil

@@ -1,0 +1,124 @@
+import EkidenMail
+import EkidenRuntime
+import EkidenSimulator
+import Testing
+
+@testable import EkidenSpool
+
+@Suite struct LargeBodyTests {
+    private static func accept(
+        _ body: [UInt8],
+        in spool: Spool,
+        pieces: Int = 7777
+    ) async throws -> QueueID {
+        let id = spool.nextID()
+        let intake = spool.makeBody(for: id)
+        for start in stride(from: 0, to: body.count, by: pieces) {
+            try await intake.append(Bytes(body[start..<min(start + pieces, body.count)]))
+        }
+        var new = message(id)
+        new.content = Content(
+            header: new.content.header,
+            body: try await intake.finish(),
+            facts: MessageFacts()
+        )
+        try await spool.accept(new)
+        return id
+    }
+
+    /// What memory and what the disk hold of bodies around the sizes where blocks end.
+    @Test(arguments: [10_001, 262_143, 262_144, 262_145, 524_288, 700_001])
+    func `Fresh from memory and read back, a body is the same, whatever part is asked for`(
+        size: Int
+    ) throws {
+        let test = TestWorld { $0.largeMessageBytes = 10_000 }
+        let body = randomBytes(size, SimRandom(seed: UInt64(size)))
+        try test.world.run {
+            let spool = try await test.open()
+            let id = try await Self.accept(body, in: spool)
+            let fresh = try await spool.content(of: id)
+            spool.door.cache.remove(id)
+            let readsBefore = test.disk.counts[.open, default: 0]
+            #expect(try await bodyBytes(fresh) == body)
+            #expect(test.disk.counts[.open, default: 0] == readsBefore, "fresh, yet read")
+            let stored = try await spool.content(of: id)
+            #expect(try await bodyBytes(stored) == body)
+            #expect(test.disk.counts[.open, default: 0] > readsBefore, "stored, yet not read")
+            let ranges = [(0, 1), (size - 1, 9), (262_100, 100), (5, 600_000), (size, 4)]
+            for (offset, count) in ranges {
+                for content in [fresh, stored] {
+                    guard case .stored(let reader, _) = content.body else {
+                        Issue.record("not in a file of its own")
+                        continue
+                    }
+                    let part = try await reader.read(at: offset, count: count).array
+                    let expected = body[min(offset, size)..<min(offset + count, size)]
+                    #expect(part == Array(expected), "\(offset) + \(count)")
+                }
+            }
+            await spool.close()
+        }
+    }
+
+    @Test func `Memory for fresh bodies is bounded, and all of it comes back`() throws {
+        let test = TestWorld {
+            $0.largeMessageBytes = 10_000
+            $0.cacheBytes = 1 << 20
+        }
+        try test.world.run {
+            let spool = try await test.open()
+            let body = Bytes([UInt8](repeating: 0x61, count: 600_000))
+            var intakes: [(QueueID, BodyIntake)] = []
+            for _ in 0..<8 {
+                let id = spool.nextID()
+                let intake = spool.makeBody(for: id)
+                try await intake.append(body)
+                intakes.append((id, intake))
+                #expect(spool.freshMemory.byteCount <= test.settings.cacheBytes / 2)
+            }
+            #expect(spool.freshMemory.byteCount > 0)
+            await intakes[0].1.abandon()
+            for (id, intake) in intakes.dropFirst() {
+                var new = message(id)
+                new.content = Content(
+                    header: new.content.header,
+                    body: try await intake.finish(),
+                    facts: MessageFacts()
+                )
+                try await spool.accept(new)
+                #expect(try await bodyBytes(new.content) == body.array)
+            }
+            #expect(spool.freshMemory.byteCount == 0)
+            #expect(spool.door.cache.byteCount <= test.settings.cacheBytes)
+            await spool.close()
+        }
+    }
+
+    @Test func `Names made while a directory syncs share the next sync`() throws {
+        let test = TestWorld { $0.largeMessageBytes = 10_000 }
+        try test.world.run {
+            try await test.disk.makeDirectory("large")
+            let names = DirectorySync(disk: test.disk, owner: test.world.loops[0], path: "large")
+            let before = test.disk.counts[.syncDirectory, default: 0]
+            let tickets = (0..<10).map { _ in names.begin() }
+            for ticket in tickets { try await names.wait(for: ticket) }
+            #expect(test.disk.counts[.syncDirectory, default: 0] - before == 2)
+            try await names.wait(for: names.begin())
+            #expect(test.disk.counts[.syncDirectory, default: 0] - before == 3)
+        }
+    }
+
+    @Test func `A name whose sync failed stays unsure though the next sync succeeds`() throws {
+        let test = TestWorld()
+        try test.world.run {
+            try await test.disk.makeDirectory("large")
+            let names = DirectorySync(disk: test.disk, owner: test.world.loops[0], path: "large")
+            test.disk.broken[.syncDirectory] = .inputOutput
+            let unsure = names.begin()
+            await #expect(throws: DiskFailure.self) { try await names.wait(for: unsure) }
+            test.disk.broken = [:]
+            try await names.wait(for: names.begin())
+            await #expect(throws: DiskFailure.self) { try await names.wait(for: unsure) }
+        }
+    }
+}
