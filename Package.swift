@@ -72,7 +72,7 @@ targets += library("EkidenRelay", [mail, runtime, smtp, "EkidenControl"] + stage
 
 // Worlds
 targets += library("EkidenLinux", [mail, runtime, "CEkiden", "CResolv"])
-targets += library("EkidenSimulator", [mail, runtime])
+targets += library("EkidenSimulator", [mail, runtime], testedWith: ["EkidenResolver"])
 
 // Executables
 targets += [
