@@ -48,15 +48,13 @@ package final class SimNames: NameTransport, @unchecked Sendable {
     ) async throws(NameTransportFailure) -> [UInt8] {
         loop.preconditionCurrent()
         questionCount += 1
-        let subject = "\(SimRecordType.text(question.type)) of \(question.name)"
-        let label = "names \(questionCount) \(subject)"
+        let label = noted == nil ? "" : label(of: question)
         guard Self.isAskable(question.name) else {
             noted?("\(label): can't be asked")
             throw .unaskable
         }
         let met = meetFaults(question)
-        let suffix = met.map { " " + $0.rawValue }.joined()
-        noted?("\(label): asked on loop \(loop.index)\(suffix)")
+        noted?("\(label): asked on loop \(loop.index)\(met.map { " " + $0.rawValue }.joined())")
         let arrival = met.contains(.timeout) ? .distantFuture : world.instant + latency(met)
         let reply = reply(to: question, met)
         await loop.sleep(until: min(arrival, deadline))
@@ -70,6 +68,10 @@ package final class SimNames: NameTransport, @unchecked Sendable {
         }
         noted?("\(label): \(reply.text), \(reply.packet.count) bytes \(reply.fingerprint)")
         return reply.packet
+    }
+
+    private func label(of question: NameQuestion) -> String {
+        "names \(questionCount) \(SimRecordType.text(question.type)) of \(question.name)"
     }
 
     /// As the real transport has it: printable ASCII, no escapes, and short enough for the wire.

@@ -155,7 +155,8 @@ struct SimPacketWriter {
             }
         var rest = name == "." ? ""[...] : name[...]
         while !rest.isEmpty {
-            let key = String(rest).asciiLowercased
+            // Zones hold lower case; a question in capitals is merely never pointed at.
+            let key = String(rest)
             if let place = places[key] {
                 if mayCompress {
                     append(UInt16(0xc000) | UInt16(place))
