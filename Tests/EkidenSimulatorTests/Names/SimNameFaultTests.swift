@@ -112,6 +112,17 @@ import Testing
         #expect(setting.world.instant - again == .seconds(20))
     }
 
+    @Test func `one mail host nobody can look up holds a domain up and does not cut it off`() throws
+    {
+        let setting = NamesWorld()
+        setting.addGoodDomain("d.test")
+        setting.names.faults.set(.timeout, for: .name("mx1.d.test"))
+        let began = setting.world.instant
+        #expect(try setting.resolve("d.test").brief == "mx1.d.test mx2.d.test")
+        // The settings' `questionTimeout`, and the MX question before.
+        #expect(setting.world.instant - began <= .seconds(21))
+    }
+
     @Test(arguments: SimNameFault.allCases)
     func `a question ends by its deadline, whatever it meets`(fault: SimNameFault) throws {
         let setting = NamesWorld()
