@@ -89,6 +89,15 @@ targets += [
 targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))
 targets.append(.testTarget(name: "StoryTests", dependencies: ["ekiden"], swiftSettings: settings))
 
+// One contract for the disk, held against both worlds.
+targets.append(
+    .testTarget(
+        name: "DiskContractTests",
+        dependencies: [mail, runtime, "EkidenLinux", simulator],
+        swiftSettings: settings
+    )
+)
+
 // The command line is tested from inside, for its texts, and from outside, for its exit statuses.
 targets += [
     .testTarget(

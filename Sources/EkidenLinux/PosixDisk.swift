@@ -72,6 +72,14 @@ package final class PosixDisk: Disk {
         return try await on(bulkLane) { () throws(DiskFailure) in
             let descriptor = Glibc.open(name, flags | O_CLOEXEC, 0o600)
             if descriptor < 0 { throw failure("open", path) }
+            // Opening a directory for writing fails by itself, for reading it doesn't.
+            if mode == .read {
+                var status = stat()
+                if fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFDIR {
+                    Glibc.close(descriptor)
+                    throw failure("open", path, code: EISDIR)
+                }
+            }
             return self.file(descriptor, lane)
         }
     }
@@ -228,11 +236,12 @@ package final class PosixDisk: Disk {
                 if entryName == "." || entryName == ".." { continue }
                 var status = stat()
                 if lstat(name + "/" + entryName, &status) < 0 { continue }
+                let isDirectory = status.st_mode & S_IFMT == S_IFDIR
                 entries.append(
                     DiskEntry(
                         name: entryName,
-                        byteCount: Int(status.st_size),
-                        isDirectory: status.st_mode & S_IFMT == S_IFDIR
+                        byteCount: isDirectory ? 0 : Int(status.st_size),
+                        isDirectory: isDirectory
                     )
                 )
             }

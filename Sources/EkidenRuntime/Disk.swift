@@ -6,7 +6,9 @@ package struct DiskFile: Sendable, Hashable {
     package init(number: Int) { self.number = number }
 }
 
-/// Which thread works for a file: operations of one lane on one file run in order.
+/// Which threads work for a file. Writes and syncs of the log lane run one at a time, in the order
+/// asked for. The bulk lane has several threads: what must come in order there is awaited in order.
+/// Reading, sizes and preallocation are bulk work whatever the file's lane.
 package enum DiskLane: Sendable {
     /// The log: short appends and their syncs; nothing slow ever goes here.
     case log
@@ -106,7 +108,8 @@ package protocol Disk: Sendable {
     /// Makes the file `byteCount` long with its blocks allocated and written as zeros, and syncs it.
     func preallocate(_ file: DiskFile, byteCount: Int) async throws(DiskFailure)
 
-    /// The entries of a directory, sorted by name, without `.` and `..`.
+    /// The entries of a directory, sorted by name, without `.` and `..`. A directory's `byteCount`
+    /// is 0.
     func list(_ path: String) async throws(DiskFailure) -> [DiskEntry]
     func makeDirectory(_ path: String) async throws(DiskFailure)
     func rename(_ path: String, to new: String) async throws(DiskFailure)

@@ -69,6 +69,8 @@ import Testing
                 try await spool.accept(message(id))
                 _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .pending)]))
             }
+            // A mark is recorded when the kernel has it, which is before the write returns.
+            await test.world.loops[0].sleep(for: .milliseconds(1))
             let frames = spool.log.active?.frames.dropFirst() ?? []
             #expect(frames.count == 40)
             #expect(frames.allSatisfy { !$0.meta.isEmpty && $0.meta.retainedBytes < 512 })

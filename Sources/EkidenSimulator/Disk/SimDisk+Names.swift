@@ -46,6 +46,10 @@ extension SimDisk {
             guard let directory, let target, let node = directory.current[name] else {
                 return failure(.notFound, .rename, path)
             }
+            // EINVAL: a directory into itself.
+            if ("/" + new + "/").hasPrefix("/" + path + "/"), path != new {
+                return failure(.other, .rename, path)
+            }
             var replaced: SimInode?
             switch (node, target.current[newName]) {
             case (_, nil): break
