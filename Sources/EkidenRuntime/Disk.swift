@@ -72,9 +72,11 @@ package struct DiskEntry: Sendable, Equatable {
 ///
 /// What a crash may leave, which is the contract the spool is written against: of the writes of a
 /// file since its last successful `sync`, any subset, each possibly torn at a 512-byte sector; of
-/// the names made, renamed or removed in a directory since its last `syncDirectory`, any subset.
-/// After a failed `sync` nothing is known of the writes before it, and a later `sync` that succeeds
-/// proves nothing for them.
+/// the names made, renamed or removed in a directory since its last `syncDirectory`, any subset in
+/// which no change is without an earlier one of the same name or file; a rename is one change, also
+/// between two directories, and leaves one of its names. After a failed `sync` nothing is known of
+/// the writes before it, and a later `sync` that succeeds proves nothing for them; so with a failed
+/// `syncDirectory` and names. A write that fails may have written any first part of its bytes.
 package protocol Disk: Sendable {
     func open(
         _ path: String,
