@@ -1,5 +1,5 @@
 // The threads of a simulated disk: who waits for whom, how long each operation takes, and what
-// becomes of those under way when the process dies. One thread works for the log, three for the
+// becomes of those under way when the process dies; and who holds which lock. One thread works for the log, three for the
 // rest, as in the real world: operations of the bulk lane may overtake each other.
 
 import EkidenMail
@@ -100,5 +100,26 @@ final class SimDiskLanes {
         }
         running = []
         waiting = [:]
+    }
+}
+
+/// Who holds which lock, among the processes of one machine.
+final class SimDiskLocks {
+    private var held: [Int: (file: DiskFile, owner: ObjectIdentifier)] = [:]
+
+    func isHeld(_ inode: SimInode) -> Bool { held[inode.number] != nil }
+
+    func take(_ inode: SimInode, _ file: DiskFile, _ owner: SimDisk) {
+        held[inode.number] = (file, ObjectIdentifier(owner))
+    }
+
+    func release(_ file: DiskFile, _ owner: SimDisk) {
+        let owner = ObjectIdentifier(owner)
+        held = held.filter { $0.value.file != file || $0.value.owner != owner }
+    }
+
+    func release(all owner: SimDisk) {
+        let owner = ObjectIdentifier(owner)
+        held = held.filter { $0.value.owner != owner }
     }
 }
