@@ -96,7 +96,7 @@ package final class SimDisk: Disk, @unchecked Sendable {
     private func end() {
         if isDead { return }
         lanes.die(random)
-        locks.release(all: self)
+        // Closing lets go of the locks, as the kernel does.
         for number in open.keys.sorted() { forget(DiskFile(number: number)) }
     }
 

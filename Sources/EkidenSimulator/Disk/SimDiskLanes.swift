@@ -117,9 +117,4 @@ final class SimDiskLocks {
         let owner = ObjectIdentifier(owner)
         held = held.filter { $0.value.file != file || $0.value.owner != owner }
     }
-
-    func release(all owner: SimDisk) {
-        let owner = ObjectIdentifier(owner)
-        held = held.filter { $0.value.owner != owner }
-    }
 }
