@@ -72,7 +72,13 @@ targets += library("EkidenRelay", [mail, runtime, smtp, "EkidenControl"] + stage
 
 // Worlds
 targets += library("EkidenLinux", [mail, runtime, "CEkiden", "CResolv"])
-targets += library("EkidenSimulator", [mail, runtime], testedWith: ["EkidenResolver"])
+targets += library(
+    "EkidenSimulator",
+    [
+        mail, runtime, smtp, "EkidenConfiguration", "EkidenSpool", "EkidenResolver",
+        "EkidenControl", "EkidenRelay",
+    ]
+)
 
 // Executables
 targets += [
@@ -83,7 +89,12 @@ targets += [
             "EkidenRelay", "EkidenLinux",
         ],
         swiftSettings: settings
-    )
+    ),
+    .executableTarget(
+        name: "ekiden-sim",
+        dependencies: [mail, runtime, simulator],
+        swiftSettings: settings
+    ),
 ]
 
 targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))

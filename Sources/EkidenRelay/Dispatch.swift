@@ -248,8 +248,7 @@ final class Dispatch: Sendable {
                         return .job(
                             JobFacts(
                                 id: job.id,
-                                statuses: queued.recipients,
-                                expiryIsPaused: self.house.spool.expiryPause != nil
+                                statuses: queued.recipients
                             ),
                             Assignment(job: delivery, avoid: job.avoid)
                         )
@@ -287,8 +286,7 @@ final class Dispatch: Sendable {
             let conclusion = await self.house.conclude(
                 delivery,
                 report,
-                queued.recipients,
-                expiryIsPaused: self.house.spool.expiryPause != nil
+                queued.recipients
             )
             self.tell { core in
                 if conclusion.isDamaged { self.holdDamaged(job.message, core) }
@@ -332,5 +330,4 @@ enum SessionTurn: Sendable {
 struct JobFacts: Sendable {
     let id: JobID
     let statuses: [RecipientStatus]
-    let expiryIsPaused: Bool
 }

@@ -62,8 +62,7 @@ final class House: Sendable {
     func conclude(
         _ job: DeliveryJob,
         _ report: AttemptReport,
-        _ statuses: [RecipientStatus],
-        expiryIsPaused: Bool
+        _ statuses: [RecipientStatus]
     ) async -> Conclusion {
         let settings = settings
         let verdict = Judgement(
@@ -71,8 +70,9 @@ final class House: Sendable {
             report: report,
             statuses: statuses,
             settings: settings.retry(for: job.nextHop),
+            // In this order: a clock that leaps in between is not judged by.
             now: owner.wallNow(),
-            expiryIsPaused: expiryIsPaused,
+            expiryIsPaused: spool.expiryPause != nil,
             draw: random.fraction()
         ).verdict()
         var caused: [NewMessage] = []

@@ -28,6 +28,8 @@ package struct RelayWorld: Sendable {
     /// Descriptors the process may have.
     package var descriptors: Int
     package var program: ProgramFacts
+    /// Only the simulated world sets any.
+    package var rarePaths: RarePaths
 
     package init(
         loops: [Loop],
@@ -38,7 +40,8 @@ package struct RelayWorld: Sendable {
         localNetworks: [NetworkPrefix] = [],
         hostTable: [UInt8] = [],
         descriptors: Int = .max,
-        program: ProgramFacts = ProgramFacts()
+        program: ProgramFacts = ProgramFacts(),
+        rarePaths: RarePaths = RarePaths()
     ) {
         self.loops = loops
         self.disk = disk
@@ -49,6 +52,31 @@ package struct RelayWorld: Sendable {
         self.hostTable = hostTable
         self.descriptors = descriptors
         self.program = program
+        self.rarePaths = rarePaths
+    }
+}
+
+/// Switches that make the odd paths of the production code the usual ones: segments that are full
+/// at once, a cache that holds nothing, bodies that are large from the start.
+package struct RarePaths: Sendable {
+    package var segmentBytes: Int?
+    package var largeMessageBytes: Int?
+    package var cacheBytes: Int?
+    package var guardInterval: Duration?
+    /// Live messages are moved out of the oldest segment whatever it costs, with this pause between.
+    package var eagerReclaimRest: Duration?
+
+    package init() {}
+
+    func apply(to spool: inout SpoolSettings) {
+        if let segmentBytes { spool.segmentBytes = segmentBytes }
+        if let largeMessageBytes { spool.largeMessageBytes = largeMessageBytes }
+        if let cacheBytes { spool.cacheBytes = cacheBytes }
+        if let guardInterval { spool.guardInterval = guardInterval }
+        if let eagerReclaimRest {
+            spool.reclaimsEagerly = true
+            spool.eagerReclaimRest = eagerReclaimRest
+        }
     }
 }
 
@@ -198,11 +226,13 @@ package final class Relay: Sendable {
         _ world: RelayWorld,
         _ inlet: Inlet
     ) async throws(StartFailure) -> (Spool, RecoveryReport) {
+        var spoolSettings = settings.spool
+        world.rarePaths.apply(to: &spoolSettings)
         do throws(SpoolOpenFailure) {
             return try await Spool.open(
                 disk: world.disk,
                 owner: world.loops[0],
-                settings: settings.spool,
+                settings: spoolSettings,
                 events: world.events,
                 hooks: SpoolHooks(
                     accepted: { inlet.take($0) },
@@ -274,6 +304,9 @@ package final class Relay: Sendable {
         await house.spool.close()
         house.notice(.info, "relay", "stopped")
     }
+
+    /// Messages in the spool. From a task of the first loop.
+    package var queueLength: Int { house.spool.messageCount }
 
     // MARK: Reload
 

@@ -90,8 +90,7 @@ final class SessionDesk: DeliveryDoor {
         let conclusion = await house.conclude(
             assignment.job,
             report,
-            facts.statuses,
-            expiryIsPaused: facts.expiryIsPaused
+            facts.statuses
         )
         let end = JobEnd(
             dispositions: conclusion.dispositions,

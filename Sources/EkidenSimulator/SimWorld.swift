@@ -4,20 +4,28 @@
 
 import EkidenMail
 import EkidenRuntime
+import Glibc
 
 /// `@unchecked Sendable`: a world, its loops and everything built on them run on the one thread
-/// that calls `run`; the loops' executors only ever enqueue from that thread.
+/// that made it and calls `run`; a job enqueued by any other thread is a trap (`checkThread`).
 package final class SimWorld: @unchecked Sendable {
     package let seed: UInt64
     package let random: SimRandom
+    /// The loops that live: those of the first machine, and those of machines added later.
     package private(set) var loops: [Loop] = []
+    package private(set) lazy var network = SimNetwork(world: self)
     package private(set) var instant = Instant(nanoseconds: 1_000_000_000)
     /// What the wall clock says beyond monotonic time; tests step it.
     package var wallOffset: Duration
     /// Set by a simulated crash: nothing of this world moves any more.
     package private(set) var isHalted = false
 
+    /// Number of the loop whose turn it is.
     var currentLoop: Int?
+    /// Loops of machines that died: never run again, but kept, since jobs may still name them.
+    private var deadLoops: [Loop] = []
+    private var loopsMade = 0
+    private let thread = pthread_self()
     private var events = EventHeap()
     private var eventNumber = 0
 
@@ -26,9 +34,32 @@ package final class SimWorld: @unchecked Sendable {
         self.seed = seed
         random = SimRandom(seed: seed)
         wallOffset = .nanoseconds(wall.nanoseconds - 1_000_000_000)
-        for index in 0..<loopCount {
-            loops.append(Loop(index: index, backend: SimLoopBackend(world: self, index: index)))
+        _ = addLoops(loopCount)
+    }
+
+    /// The loops of one more machine, numbered from 0 among themselves.
+    package func addLoops(_ count: Int, at address: HostAddress = .v4(0x7f00_0001)) -> [Loop] {
+        let added = (0..<count).map { index in
+            let backend = SimLoopBackend(world: self, number: loopsMade + index, address: address)
+            return Loop(index: index, backend: backend)
         }
+        loopsMade += count
+        loops += added
+        return added
+    }
+
+    /// A machine or process dies: its loops never run again.
+    package func removeLoops(_ gone: [Loop]) {
+        loops.removeAll { loop in gone.contains { $0 === loop } }
+        deadLoops += gone
+    }
+
+    /// Whatever enters from outside would come at another moment in the next run.
+    func checkThread() {
+        precondition(
+            pthread_equal(thread, pthread_self()) != 0,
+            "a job of the simulated world came from another thread"
+        )
     }
 
     package static let firstWallTime = WallTime(seconds: 1_795_226_400)
@@ -52,25 +83,28 @@ package final class SimWorld: @unchecked Sendable {
     package func discard() {
         isHalted = true
         loops = []
+        deadLoops = []
         events = EventHeap()
     }
 
     /// One loop's turn, or one jump in time. False when nothing is left to happen, ever.
     package func step() -> Bool {
         if isHalted { return false }
-        var busy: [Int] = []
-        for index in loops.indices {
-            currentLoop = index
-            if loops[index].prepareToWait() == .zero { busy.append(index) }
+        var busy: [Loop] = []
+        for loop in loops {
+            currentLoop = number(of: loop)
+            if loop.prepareToWait() == .zero { busy.append(loop) }
         }
         currentLoop = nil
         if busy.isEmpty { return advance() }
-        turn(of: loops[busy[Int(random.below(UInt64(busy.count)))]])
+        turn(of: busy[Int(random.below(UInt64(busy.count)))])
         return true
     }
 
+    private func number(of loop: Loop) -> Int? { (loop.backend as? SimLoopBackend)?.number }
+
     private func turn(of loop: Loop) {
-        currentLoop = loop.index
+        currentLoop = number(of: loop)
         loop.beginTurn()
         // Small, uneven turns, so that loops interleave at many places.
         _ = loop.runJobs(limit: 1 + Int(random.below(24)))
@@ -81,7 +115,7 @@ package final class SimWorld: @unchecked Sendable {
     private func advance() -> Bool {
         var next: Instant? = events.first?.at
         for loop in loops {
-            currentLoop = loop.index
+            currentLoop = number(of: loop)
             if let deadline = loop.nextDeadline { next = min(next ?? deadline, deadline) }
         }
         currentLoop = nil

@@ -37,6 +37,10 @@ struct ClockWatch: Equatable, Sendable {
         }
     }
 
+    /// The latest time that is certain: what the log may record. A clock that is not believed must
+    /// not be believed after the next start, for having written down what it says.
+    func believed(_ wall: WallTime) -> WallTime { pause == nil ? wall : newestRecord }
+
     enum Change: Equatable { case none, paused(String), resumed }
 
     /// To be called at least every few minutes.

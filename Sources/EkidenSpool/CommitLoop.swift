@@ -228,7 +228,7 @@ extension SpoolLog {
             cuts.append(SegmentCut(segment: last.number, end: last.synced))
         }
         let preamble = ClockRecord(
-            wall: owner.wallNow(),
+            wall: believedTime(),
             idCeiling: door.raiseCeiling(at: owner.wallNow()),
             cuts: cuts
         )

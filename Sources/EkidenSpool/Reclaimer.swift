@@ -18,7 +18,9 @@ extension SpoolLog {
         while !isStopping {
             owner.setDeadline(reclaimSignal, .distantFuture)
             if let oldest = nextToReclaim() {
-                if await reclaim(oldest) { continue }
+                let isDone = await reclaim(oldest)
+                restsUntil = owner.now() + settings.eagerReclaimRest
+                if isDone { continue }
                 owner.setDeadline(reclaimSignal, owner.now() + settings.guardInterval)
             }
             _ = await owner.wait(reclaimSignal, for: .signalled)
@@ -35,7 +37,7 @@ extension SpoolLog {
         // On a full disk only what surely fits into the segment at hand is moved.
         let fits = supply.next != nil || live + live / 4 < active.room
         if supply.isShort || active.isReserve { return fits ? oldest : nil }
-        if settings.reclaimsEagerly { return oldest }
+        if settings.reclaimsEagerly, owner.now() >= restsUntil { return oldest }
         // docs/SPOOL.md: space used stays below twice the live bytes and four segments.
         let isOver =
             logBytes + settings.segmentBytes

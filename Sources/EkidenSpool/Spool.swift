@@ -90,14 +90,17 @@ package final class Spool: Sendable {
                 hooks: hooks,
                 index: survey.index,
                 supply: supply,
-                door: SpoolDoor(settings: settings, lastID: survey.lastID),
+                door: SpoolDoor(
+                    settings: settings,
+                    lastID: survey.lastID,
+                    clock: ClockWatch(
+                        newestRecord: survey.newestWall,
+                        wall: owner.wallNow(),
+                        now: owner.now()
+                    )
+                ),
                 segments: survey.segments,
-                sequence: survey.sequence,
-                clock: ClockWatch(
-                    newestRecord: survey.newestWall,
-                    wall: owner.wallNow(),
-                    now: owner.now()
-                )
+                sequence: survey.sequence
             )
             for id in survey.large.keys { log.door.noteLarge(id) }
             log.door.setCounts(messages: log.index.count, bytes: log.index.queuedBytes)
@@ -382,11 +385,12 @@ package final class Spool: Sendable {
     }
 
     /// Why nothing may expire now, since the clock is not to be trusted; nil when it is.
-    package var expiryPause: String? { onTheOwner.clock.pause }
+    /// Looked at afresh each time; from any loop.
+    package var expiryPause: String? { log.expiryPause }
 
     /// An operator says that the clock is right.
     package func confirmClock() {
-        onTheOwner.clock.confirm(wall: owner.wallNow())
+        onTheOwner.confirmClock()
     }
 
     private var onTheOwner: SpoolLog {

@@ -33,10 +33,13 @@ final class SpoolDoor: Sendable {
     private let ids: Mutex<IDs>
     /// Ids of messages whose body has its own file.
     private let large = Mutex<Set<QueueID>>([])
+    /// Asked at every judgement, whatever loop it is made on.
+    private let clock: Mutex<ClockWatch>
     private let settings: SpoolSettings
 
-    init(settings: SpoolSettings, lastID: QueueID) {
+    init(settings: SpoolSettings, lastID: QueueID, clock: ClockWatch) {
         self.settings = settings
+        self.clock = Mutex(clock)
         cache = ContentCache(bytesMax: settings.cacheBytes)
         ids = Mutex(IDs(last: lastID, ceiling: lastID))
     }
@@ -62,6 +65,20 @@ final class SpoolDoor: Sendable {
             )
             ids.ceiling = max(ids.ceiling, ahead)
             return ids.ceiling
+        }
+    }
+
+    // MARK: The clock
+
+    /// Runs `body` on the watch after it has looked at the clock; what it noticed, for the log.
+    func withClock<Value>(
+        of loop: Loop,
+        _ body: (inout ClockWatch) -> Value
+    ) -> (value: Value, change: ClockWatch.Change) {
+        let (wall, now) = (loop.wallNow(), loop.now())
+        return clock.withLock { clock in
+            let change = clock.tick(wall: wall, now: now)
+            return (body(&clock), change)
         }
     }
 

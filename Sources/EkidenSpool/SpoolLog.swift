@@ -91,8 +91,9 @@ final class SpoolLog: @unchecked Sendable {
     var segments: [LogSegment]
     var active: LogSegment?
     var sequence: UInt64
-    var clock: ClockWatch
     var statistics = SpoolStatistics()
+    /// Nothing is reclaimed eagerly before.
+    var restsUntil = Instant(nanoseconds: 0)
     /// Large files of finished messages; removed once what finished them is durable.
     var largeToRemove: [QueueID] = []
     /// Large files of refused messages, whose records may yet turn up at a start while no preamble
@@ -136,8 +137,7 @@ final class SpoolLog: @unchecked Sendable {
         supply: SegmentSupply,
         door: SpoolDoor,
         segments: [LogSegment],
-        sequence: UInt64,
-        clock: ClockWatch
+        sequence: UInt64
     ) {
         self.disk = disk
         self.owner = owner
@@ -149,7 +149,6 @@ final class SpoolLog: @unchecked Sendable {
         self.door = door
         self.segments = segments
         self.sequence = sequence
-        self.clock = clock
         cache = door.cache
         probeInterval = settings.probeIntervalMin
         wakeUp = owner.makeHandle()
@@ -319,7 +318,7 @@ final class SpoolLog: @unchecked Sendable {
         case .operation(let kind, let record): return FrameDraft(kind, meta: record.encoded())
         case .heartbeat(let isLast):
             let ceiling = isLast ? door.lastID : door.raiseCeiling(at: owner.wallNow())
-            let record = ClockRecord(wall: owner.wallNow(), idCeiling: ceiling)
+            let record = ClockRecord(wall: believedTime(), idCeiling: ceiling)
             return FrameDraft(.heartbeat, meta: record.encoded())
         case .move(let moved):
             guard let now = index.message(moved.record.id) else { return nil }

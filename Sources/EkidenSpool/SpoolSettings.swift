@@ -32,6 +32,8 @@ package struct SpoolSettings: Sendable {
     package var probeIntervalMax = Duration.seconds(4)
     /// For tests of rare paths: move live messages out of the oldest segment whatever it costs.
     package var reclaimsEagerly = false
+    /// … but for so long after it was done.
+    package var eagerReclaimRest = Duration.zero
 
     package init() {}
 

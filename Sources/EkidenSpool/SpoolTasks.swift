@@ -23,7 +23,7 @@ extension SpoolLog {
                 owner.signal(wakeUp)
             }
         }
-        if let pause = clock.pause { noticeClock(.paused(pause)) }
+        if let pause = expiryPause { noticeClock(.paused(pause)) }
     }
 
     /// Free space, the supply, the clock, a sign of life.
@@ -38,7 +38,7 @@ extension SpoolLog {
             updateRefusal()
             noticeGuards()
             owner.signal(reclaimSignal)
-            noticeClock(clock.tick(wall: owner.wallNow(), now: owner.now()))
+            _ = expiryPause
             if owner.now() >= nextHeartbeat, active != nil {
                 nextHeartbeat = owner.now() + settings.heartbeatInterval
                 if door.push(LogEntry(work: .heartbeat(isLast: false))) == true {
@@ -59,6 +59,23 @@ extension SpoolLog {
             notice(.info, "there is room for new mail again")
         }
         guardsRefuse = refusal != nil
+    }
+
+    /// Why nothing may expire at this moment; from any loop.
+    var expiryPause: String? { withClock { $0.pause } }
+
+    func confirmClock() { withClock { $0.confirm(wall: owner.wallNow()) } }
+
+    /// The time to write down.
+    func believedTime() -> WallTime {
+        let wall = owner.wallNow()
+        return withClock { $0.believed(wall) }
+    }
+
+    private func withClock<Value>(_ body: (inout ClockWatch) -> Value) -> Value {
+        let (value, change) = door.withClock(of: owner, body)
+        noticeClock(change)
+        return value
     }
 
     private func noticeClock(_ change: ClockWatch.Change) {

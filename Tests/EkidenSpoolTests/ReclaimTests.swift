@@ -87,6 +87,30 @@ import Testing
         }
     }
 
+    @Test func `A clock that is not believed is not believed after the next start either`() throws {
+        let first = TestWorld()
+        let id = try first.world.run {
+            let spool = try await first.open()
+            let id = spool.nextID()
+            try await spool.accept(message(id))
+            first.world.wallOffset += .seconds(10 * 86_400)
+            #expect(spool.expiryPause != nil)
+            // Heartbeats and preambles are written while it is so.
+            await first.world.loops[0].sleep(for: .seconds(200))
+            await spool.close()
+            return id
+        }
+        let second = TestWorld(image: first.disk.image, wall: first.world.wall)
+        try second.world.run {
+            let spool = try await second.open()
+            #expect(spool.message(id) != nil)
+            #expect(spool.expiryPause != nil)
+            await second.world.loops[0].sleep(for: .seconds(3700))
+            #expect(spool.expiryPause == nil)
+            await spool.close()
+        }
+    }
+
     @Test func `The clock must agree for an hour before it is believed again`() {
         let start = SimWorld.firstWallTime
         let zero = Instant(nanoseconds: 0)

@@ -55,7 +55,11 @@ private let allowed: [String: Set<String>] = {
         "EkidenDelivery": ["EkidenMail", "EkidenRuntime", "EkidenSMTP"],
         "EkidenOutcome": ["EkidenMail"],
         "EkidenLinux": ["EkidenMail", "EkidenRuntime", "CEkiden", "CResolv", "EkidenResolver"],
-        "EkidenSimulator": ["EkidenMail", "EkidenRuntime"],
+        "EkidenSimulator": [
+            "EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenConfiguration", "EkidenSpool",
+            "EkidenResolver", "EkidenControl", "EkidenRelay",
+        ],
+        "ekiden-sim": ["EkidenMail", "EkidenRuntime", "EkidenSimulator"],
     ]
     table["EkidenRelay"] = stages.union([
         "EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenControl",

@@ -1,0 +1,107 @@
+// The truth about a simulated world, kept by those outside the relay: what clients sent and were
+// told, what hosts took and answered, what operators did. The oracles hold it against what the
+// promises say. Nothing here knows how the relay works.
+
+import EkidenMail
+import EkidenRuntime
+
+/// A message a client means to send. Its number is in every address and in its subject.
+package struct Letter: Sendable {
+    package let key: Int
+    /// nil: the null sender.
+    package let sender: String?
+    package let recipients: [String]
+    /// Header block as the client sends it, without the empty line.
+    let header: [UInt8]
+    let body: [UInt8]
+}
+
+/// A recipient of one accepted copy of a letter.
+package struct Place: Hashable, Comparable {
+    let id: String
+    let recipient: String
+
+    package static func < (a: Place, b: Place) -> Bool {
+        (a.id, a.recipient) < (b.id, b.recipient)
+    }
+    package var text: String { "\(id) <\(recipient)>" }
+}
+
+/// A message the relay said 250 to.
+struct Copy {
+    let id: String
+    let key: Int
+    let recipients: [String]
+    let at: Instant
+}
+
+/// A transaction in which a host took a message.
+final class HostTransaction {
+    let host: String
+    let takenAt: Instant
+    /// Which start of the relay it came from.
+    let boot: Int
+    /// When the relay's next word on the connection came: it had read our reply. nil: never.
+    var settledAt: Instant?
+    init(host: String, takenAt: Instant, boot: Int) {
+        self.host = host
+        self.takenAt = takenAt
+        self.boot = boot
+    }
+}
+
+package final class Ledger {
+    var letters: [Int: Letter] = [:]
+    var copies: [String: Copy] = [:]
+    var copyOrder: [String] = []
+    var arrivals: [Place: [HostTransaction]] = [:]
+    /// Failure reports that arrived, by what they are about; each with the transaction it came in.
+    var failureReports: [Place: [HostTransaction]] = [:]
+    var delayReports: [Place: [HostTransaction]] = [:]
+    /// Recipients some host refused for good, whatever the copy: "key recipient".
+    var refusals: Set<String> = []
+    /// Hosts that refused for good before they knew for whom the mail was.
+    var rudeHosts: Set<String> = []
+    /// Confirmed removals, and those whose confirmation never came.
+    var removed: [Place: Instant] = [:]
+    var perhapsRemoved: Set<Place> = []
+    /// From a confirmed hold to the request of its release.
+    var heldSince: [String: Instant] = [:]
+    package var violations: [String] = []
+
+    var copyCount: Int { copyOrder.count }
+
+    func violation(_ text: String) { if violations.count < 50 { violations.append(text) } }
+
+    func acknowledge(_ id: String, _ letter: Letter, _ recipients: [String], at: Instant) {
+        if copies[id] != nil { violation("\(id) was given out twice") }
+        copies[id] = Copy(id: id, key: letter.key, recipients: recipients, at: at)
+        copyOrder.append(id)
+    }
+
+    /// Places whose end is not known yet, in order.
+    func open() -> [Place] {
+        var open: [Place] = []
+        for id in copyOrder {
+            guard let copy = copies[id] else { continue }
+            for recipient in copy.recipients {
+                let place = Place(id: id, recipient: recipient)
+                if !hasEnded(place) { open.append(place) }
+            }
+        }
+        return open
+    }
+
+    func hasEnded(_ place: Place) -> Bool {
+        arrivals[place] != nil || failureReports[place] != nil || removed[place] != nil
+            || perhapsRemoved.contains(place)
+    }
+
+    static func key(of recipient: String) -> Int? {
+        // "ok3.k17@d1.test"
+        guard let local = recipient.split(separator: "@").first,
+            let mark = local.lastIndex(of: "k")
+        else { return nil }
+        return Int(local[local.index(after: mark)...])
+    }
+}

@@ -1,0 +1,145 @@
+// The machine the relay under trial runs on: it is booted, killed, loses its power, and its disk
+// outlives all of it. What starts again after a crash is the production code on what the disk has.
+
+import EkidenConfiguration
+import EkidenMail
+import EkidenRelay
+import EkidenRuntime
+
+/// `@unchecked Sendable`: used on the world's one thread alone.
+final class Machine: @unchecked Sendable {
+    enum State { case off, starting, running, stopping }
+
+    private unowned let town: Town
+    private let random: SimRandom
+    private(set) var state = State.off
+    /// Starts so far.
+    private(set) var boot = 0
+    private var image = SimDiskImage()
+    private(set) var disk: SimDisk?
+    private(set) var loops: [Loop] = []
+    private(set) var relay: Relay?
+    /// What the disk is like, from one boot to the next.
+    var diskFaults = SimDiskFaults()
+    var diskTiming = SimDiskTiming()
+    var isFull = false
+    /// When something was last wrong with the disk.
+    var diskTroubledAt: Instant?
+
+    init(town: Town) {
+        self.town = town
+        random = town.random.branch()
+    }
+
+    // MARK: On
+
+    func start() {
+        guard state == .off else { return }
+        state = .starting
+        boot += 1
+        let disk = SimDisk(world: town.world, image: image, random: random.branch())
+        disk.hasWarmCache = town.plan.hasWarmCache
+        self.disk = disk
+        adjustDisk()
+        loops = town.world.addLoops(town.plan.loops, at: town.plan.relayAddress)
+        town.trace.note("machine boot \(boot) with \(loops.count) loops")
+        let (number, owner) = (boot, loops[0])
+        let world = RelayWorld(
+            loops: loops,
+            disk: disk,
+            names: town.names,
+            random: random.branch(),
+            events: TownEvents(town: town),
+            localNetworks: [NetworkPrefix(town.plan.relayAddress, length: 32)].compactMap { $0 },
+            rarePaths: town.rarePaths
+        )
+        let configuration = town.configuration
+        owner.spawn {
+            let result: Result<Relay, StartFailure>
+            do throws(StartFailure) {
+                result = .success(try await Relay.start(configuration, in: world))
+            } catch { result = .failure(error) }
+            self.started(result, boot: number)
+        }
+    }
+
+    private func started(_ result: Result<Relay, StartFailure>, boot number: Int) {
+        guard boot == number, state == .starting else { return }
+        switch result {
+        case .success(let relay):
+            self.relay = relay
+            state = .running
+            town.trace.note("machine runs")
+            let configuration = town.configuration
+            relay.setReloader { .success(await $0.reload(configuration)) }
+        case .failure(let failure):
+            town.trace.note("machine could not start: \(failure.text)")
+            town.count("start-failed")
+            if diskTroubledAt == nil { town.ledger.violation("no start: \(failure.text)") }
+            // Its supervisor tries again.
+            town.world.schedule(after: .zero) { self.die(.kill, silently: false) }
+        }
+    }
+
+    /// Puts the present faults on the present disk.
+    func adjustDisk() {
+        guard let disk else { return }
+        disk.faults = diskFaults
+        disk.timing = diskTiming
+        disk.capacityBytes = isFull ? image.files.reduce(1000) { $0 + $1.byteCount } : nil
+        if isFull || !diskFaults.inputOutputOneIn.isEmpty { diskTroubledAt = town.world.instant }
+    }
+
+    // MARK: Off
+
+    func kill() { die(.kill, silently: false) }
+
+    func cutPower() {
+        town.powerLost()
+        die(.powerLoss(random.branch()), silently: true)
+    }
+
+    private func die(_ death: SimDeath, silently: Bool) {
+        guard state != .off, let disk else { return }
+        town.trace.note("machine dies")
+        image = disk.die(death)
+        town.world.network.machineDied(loops, silently: silently)
+        town.world.removeLoops(loops)
+        loops = []
+        relay = nil
+        self.disk = nil
+        state = .off
+        town.checkRecovery(of: image)
+        bootLater()
+    }
+
+    private func bootLater() {
+        town.world.schedule(after: random.duration(in: .seconds(1) ... .seconds(90))) {
+            self.start()
+        }
+    }
+
+    /// As SIGTERM does; the process ends when the relay has stopped.
+    func stop() {
+        guard state == .running, let relay else { return }
+        state = .stopping
+        town.trace.note("machine stops")
+        let number = boot
+        loops[0].spawn {
+            await relay.stop()
+            guard self.boot == number, self.state == .stopping else { return }
+            self.town.world.schedule(after: .zero) {
+                guard self.boot == number, self.state == .stopping else { return }
+                self.town.trace.note("machine stopped")
+                self.town.stopped()
+                self.die(.kill, silently: false)
+            }
+        }
+    }
+
+    /// Runs `body` as a task of loop 0 of the running relay.
+    func with(_ body: @escaping @Sendable (Relay) async -> Void) {
+        guard state == .running, let relay else { return }
+        loops[0].spawn { await body(relay) }
+    }
+}

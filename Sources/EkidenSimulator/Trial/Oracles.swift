@@ -1,0 +1,244 @@
+// What must hold in every simulated world, whatever went wrong in it: the promises of
+// docs/ARCHITECTURE.md, held against the ledger of those outside. Some are checked when something
+// arrives, some at each crash, the rest when the world has come to rest.
+
+import EkidenMail
+import EkidenRuntime
+import EkidenSpool
+
+extension Town {
+    // MARK: When a message arrives at a host
+
+    func arrived(
+        _ message: [UInt8],
+        from sender: String,
+        to recipients: [String],
+        _ transaction: HostTransaction
+    ) {
+        let names = recipients.joined(separator: ",")
+        trace.note("\(transaction.host) took \(message.count) bytes from <\(sender)> to \(names)")
+        let text = String(decoding: message, as: UTF8.self)
+        if recipients.contains(where: { $0.hasPrefix("s.") || $0.hasPrefix("postmaster") }) {
+            return reportArrived(text, from: sender, to: recipients, transaction)
+        }
+        guard let key = recipients.first.flatMap(Ledger.key), let letter = ledger.letters[key]
+        else {
+            return ledger.violation("mail nobody sent, to \(names)")
+        }
+        if sender != letter.sender ?? "" {
+            ledger.violation("k\(key) came from <\(sender)>, not <\(letter.sender ?? "")>")
+        }
+        guard let id = checkContent(message, text, letter) else { return }
+        for recipient in recipients {
+            let place = Place(id: id, recipient: recipient)
+            if !letter.recipients.contains(recipient) {
+                ledger.violation("\(id) came to \(recipient), whom nobody named")
+            }
+            if ledger.removed[place] != nil {
+                ledger.violation("\(place.text) was removed, and then delivered")
+            }
+            if let held = ledger.heldSince[id], held < transaction.takenAt {
+                ledger.violation("\(place.text) was delivered while it was held")
+            }
+            ledger.arrivals[place, default: []].append(transaction)
+        }
+    }
+
+    /// Promise 4: bytes are sacred. Returns the id from our Received field.
+    private func checkContent(_ message: [UInt8], _ text: String, _ letter: Letter) -> String? {
+        let what = "k\(letter.key)"
+        guard text.hasPrefix("Received: "),
+            let idAt = text.firstRange(of: "\tid ") ?? text.firstRange(of: " id ")
+        else {
+            ledger.violation("\(what) came without our Received field: \(text.prefix(200))")
+            return nil
+        }
+        let id = String(text[idAt.upperBound...].prefix { $0.isLetter || $0.isNumber })
+        if !message.suffix(letter.body.count).elementsEqual(letter.body) {
+            ledger.violation("\(what) (\(id)) came with another body")
+        }
+        let head = message.dropLast(letter.body.count)
+        if Array(head.suffix(4)) != [13, 10, 13, 10] {
+            ledger.violation("\(what) (\(id)): its body does not begin where it did")
+        }
+        let header = String(decoding: head, as: UTF8.self)
+        for line in String(decoding: letter.header, as: UTF8.self).split(separator: "\r\n") {
+            let isHidden = line.contains("secret.test")
+            if header.contains(line) == isHidden {
+                ledger.violation(
+                    "\(what) (\(id)): \(isHidden ? "kept" : "lost") \(line.prefix(40))"
+                )
+            }
+        }
+        return id
+    }
+
+    private func reportArrived(
+        _ text: String,
+        from sender: String,
+        to recipients: [String],
+        _ transaction: HostTransaction
+    ) {
+        if sender != "" { ledger.violation("a report came from <\(sender)>") }
+        guard let field = text.firstRange(of: "X-Ekiden-Queue-ID: ") else {
+            return ledger.violation("a report that says not what it is about")
+        }
+        let id = String(text[field.upperBound...].prefix { $0.isLetter || $0.isNumber })
+        var recipient: String?
+        for line in text[field.upperBound...].split(separator: "\r\n") {
+            if line.hasPrefix("Final-Recipient: rfc822; ") {
+                recipient = String(line.dropFirst("Final-Recipient: rfc822; ".count))
+            } else if line.hasPrefix("Action: "), let about = recipient {
+                let place = Place(id: id, recipient: about)
+                if line.hasSuffix("delayed") {
+                    ledger.delayReports[place, default: []].append(transaction)
+                } else {
+                    ledger.failureReports[place, default: []].append(transaction)
+                    checkDue(place)
+                }
+                if let key = Ledger.key(of: about), ledger.letters[key]?.sender == nil,
+                    recipients.contains(where: { $0.hasPrefix("s.") })
+                {
+                    ledger.violation("\(place.text) had no sender, and a report went to one")
+                }
+                recipient = nil
+            }
+        }
+    }
+
+    /// A report of failure exactly when one is due.
+    private func checkDue(_ place: Place) {
+        if place.recipient.hasPrefix("s.") || place.recipient.hasPrefix("postmaster") { return }
+        let domain = place.recipient.split(separator: "@").last.map { String($0) } ?? ""
+        let kind = plan.domains.first { $0.name == domain }?.kind
+        if kind == .null || kind == .missing || kind == .dead { return }
+        if ledger.refusals.contains(place.recipient) || hasRudeHost(domain) { return }
+        if let copy = ledger.copies[place.id], world.instant - copy.at < expiryFloor {
+            ledger.violation("\(place.text) was given up \(world.instant - copy.at) after it came")
+        }
+    }
+
+    /// Nothing can have expired sooner, with the clock as it was set.
+    private var expiryFloor: Duration {
+        counts["clock", default: 0] > 0 ? .zero : plan.lifetime - plan.ceiling
+    }
+
+    // MARK: Duplicates (Promise 3)
+
+    /// Deliveries whose marks a power loss may take: of the last 20 ms, and of the time since the
+    /// disk was last well.
+    func powerLost() {
+        let now = world.instant
+        let slowest = Duration.milliseconds(20) + .seconds(plan.faults.isEmpty ? 1 : 2)
+        var since = Instant(
+            nanoseconds: max(0, (now - Instant(nanoseconds: 0) - slowest).wholeNanoseconds)
+        )
+        if let troubled = machine.diskTroubledAt { since = min(since, troubled) }
+        powerLosses.append(PowerLoss(boot: machine.boot, since: since))
+    }
+
+    func stopped() {}
+
+    /// How often a host may see this again: it took it, and the relay may not know.
+    private func excuses(_ transactions: [HostTransaction]) -> Int {
+        transactions.count { transaction in
+            guard let settled = transaction.settledAt else { return true }
+            return powerLosses.contains { $0.boot == transaction.boot && settled >= $0.since }
+        }
+    }
+
+    // MARK: When the world has come to rest
+
+    /// Everything that must hold in the end.
+    package func judge() {
+        for id in ledger.copyOrder {
+            guard let copy = ledger.copies[id], let letter = ledger.letters[copy.key] else {
+                continue
+            }
+            for recipient in copy.recipients {
+                judgeEnd(Place(id: id, recipient: recipient), letter)
+            }
+        }
+        for place in ledger.arrivals.keys.sorted() {
+            let arrivals = ledger.arrivals[place] ?? []
+            if arrivals.count > 1 + excuses(arrivals) {
+                ledger.violation(
+                    "\(place.text) was delivered \(arrivals.count) times, allowed are \(1 + excuses(arrivals))"
+                )
+            }
+        }
+        for place in ledger.failureReports.keys.sorted() {
+            let reports = ledger.failureReports[place] ?? []
+            if reports.count > 1 + excuses(reports) {
+                ledger.violation("\(place.text) was reported \(reports.count) times")
+            }
+            let arrivals = ledger.arrivals[place] ?? []
+            if arrivals.count > excuses(arrivals) {
+                ledger.violation("\(place.text) was delivered and reported as failed")
+            }
+        }
+        for name in counts.keys.sorted() { trace.note("counted \(name) \(counts[name] ?? 0)") }
+    }
+
+    /// Promise 2: exactly one end.
+    private func judgeEnd(_ place: Place, _ letter: Letter) {
+        if ledger.hasEnded(place) { return }
+        ledger.violation("\(place.text) of k\(letter.key) is nowhere")
+    }
+
+    // MARK: At each crash
+
+    /// Promise 1 is checked by crashes: what was acknowledged must turn up in the end.
+    func checkDurable(_ id: String) {}
+
+    /// Recovering twice is recovering once, from any image a crash leaves.
+    func checkRecovery(of image: SimDiskImage) {
+        guard plan.seed % 4 == 0 else { return }
+        let once = Recovery.list(image.copy(), plan, times: 1)
+        let twice = Recovery.list(image.copy(), plan, times: 2)
+        if once != twice {
+            ledger.violation("recovering twice differs: \(once.count) and \(twice.count) messages")
+        }
+    }
+}
+
+/// A power loss: marks written since then may be gone.
+struct PowerLoss {
+    let boot: Int
+    let since: Instant
+}
+
+/// Opens a spool on a copy of an image, in a world of its own.
+enum Recovery {
+    static func list(_ image: SimDiskImage, _ plan: TrialPlan, times: Int) -> [String] {
+        var image = image
+        var found: [String] = []
+        for _ in 0..<times {
+            let world = SimWorld(seed: plan.seed)
+            let disk = SimDisk(world: world, image: image)
+            var settings = SpoolSettings()
+            settings.segmentBytes = plan.segmentBytes
+            settings.freeBytesMin = 0
+            let fixed = settings
+            do {
+                found = try world.run {
+                    let spool = try await Spool.open(
+                        disk: disk,
+                        owner: world.loops[0],
+                        settings: fixed,
+                        events: Deaf()
+                    ).spool
+                    return spool.messages(after: nil, limit: .max).map { message in
+                        "\(message.id.text) \(message.recipients)"
+                    }
+                }
+            } catch { found = ["\(error)"] }
+            image = disk.die(.kill)
+        }
+        return found
+    }
+
+    private struct Deaf: EventSink {
+        func emit(_ event: Event, at: WallTime) {}
+    }
+}

@@ -1,0 +1,273 @@
+// A simulated world with everybody in it: the machine under trial, mail hosts, clients, name
+// servers and an operator. It lets the plan's faults happen, then lets all be well, and waits until
+// every letter has found its end. The oracles are in `Oracles.swift`.
+
+import EkidenConfiguration
+import EkidenControl
+import EkidenMail
+import EkidenRelay
+import EkidenRuntime
+
+/// `@unchecked Sendable`: used on the world's one thread alone.
+package final class Town: @unchecked Sendable {
+    package let plan: TrialPlan
+    package let world: SimWorld
+    package let trace: Trace
+    package let ledger = Ledger()
+    let random: SimRandom
+    /// Where clients and hosts live; it never crashes.
+    let outside: Loop
+    let names: SimNames
+    let configuration: Configuration
+    private(set) lazy var machine = Machine(town: self)
+    private(set) var hosts: [MailHost] = []
+    private var clients: [MailClient] = []
+    private var clientsAtWork = 0
+    /// How often each kind of fault and each kind of trouble happened.
+    package private(set) var counts: [String: Int] = [:]
+    /// The hosts a domain ever had.
+    private var hostsEver: [String: Set<String>] = [:]
+    private var handedOver: Set<Int> = []
+    var powerLosses: [PowerLoss] = []
+    private(set) var isCalm = false
+    private(set) var calmSince: Instant?
+    package private(set) var isOver = false
+    private let began: Instant
+    /// Of a clock that is right.
+    private let wallOffset: Duration
+
+    package init(_ plan: TrialPlan) throws {
+        self.plan = plan
+        world = SimWorld(seed: plan.seed ^ 0x746f_776e, loopCount: 1)
+        began = world.instant
+        wallOffset = world.wallOffset
+        random = world.random.branch()
+        trace = Trace(world: world)
+        outside = world.loops[0]
+        names = SimNames(world: world, random: random.branch())
+        configuration = try Configuration.load(
+            text: Array(plan.configuration.utf8),
+            file: "trial.toml",
+            hostname: "relay.test"
+        )
+        world.network.noted = { [unowned self] in trace.note($0) }
+        names.noted = { [unowned self] in trace.note("names " + $0) }
+        for index in 0..<plan.hostCount {
+            let endpoint = Endpoint(Self.address(ofHost: index), 25)
+            let host = MailHost("mx\(index).test", endpoint, town: self)
+            host.temper = plan.tempers[index]
+            hosts.append(host)
+        }
+        for letter in plan.letters { ledger.letters[letter.key] = letter }
+        clients = plan.clients.enumerated().map { index, client in
+            MailClient(index, client.kind, client.letters, town: self)
+        }
+    }
+
+    static func address(ofHost index: Int) -> HostAddress { .v4(0xcb00_7100 + UInt32(index)) }
+
+    var rarePaths: RarePaths {
+        var paths = RarePaths()
+        paths.segmentBytes = plan.segmentBytes
+        paths.largeMessageBytes = plan.largeBytes
+        paths.cacheBytes = plan.cacheBytes
+        if plan.reclaimsEagerly { paths.eagerReclaimRest = .seconds(plan.isLong ? 600 : 20) }
+        // Once a second would be most of what a world of days does.
+        paths.guardInterval = .seconds(30)
+        return paths
+    }
+
+    func count(_ what: String) { counts[what, default: 0] += 1 }
+
+    // MARK: The run
+
+    /// Runs the world to its end; then the ledger has what was found.
+    package func run() {
+        publishNames()
+        for host in hosts { host.start() }
+        machine.start()
+        clientsAtWork = clients.count
+        for client in clients { client.start() }
+        for (after, fault) in plan.faults {
+            world.schedule(at: began + after) { [unowned self] in happen(fault) }
+        }
+        world.schedule(at: began + plan.troubleSpan) { [unowned self] in calmDown() }
+        // Mail that came while the clock was ahead lives as much longer.
+        let end = began + plan.troubleSpan + plan.lifetime + plan.lifetime + .seconds(4 * 86_400)
+        while !isOver, world.instant < end, world.step() {}
+        if !isOver { ledger.violation("it does not come to rest: " + restlessness) }
+        trace.note(
+            "over: \(ledger.copyOrder.count) accepted, \(ledger.violations.count) violations"
+        )
+    }
+
+    private var restlessness: String {
+        let open = ledger.open()
+        return "\(clientsAtWork) clients at work, \(open.count) recipients without an end, first "
+            + (open.first?.text ?? "none")
+    }
+
+    private func noteHost(_ host: String, of domain: String) {
+        hostsEver[domain, default: []].insert(host)
+    }
+
+    /// Whether a host of the domain refused for good before it knew for whom.
+    func hasRudeHost(_ domain: String) -> Bool {
+        !hostsEver[domain, default: []].isDisjoint(with: ledger.rudeHosts)
+    }
+
+    /// At no time has the relay more connections to a host than its sites may have, each of which
+    /// is a domain, or several with the same hosts.
+    func checkConnections(_ host: MailHost) {
+        let sites = plan.domains.count { hostsEver[$0.name, default: []].contains(host.name) }
+        let open = world.network.openConnections(to: host.endpoint)
+        if open > plan.connectionsMax * sites {
+            ledger.violation("\(host.name) has \(open) connections of \(sites) sites at once")
+        }
+    }
+
+    private func publishNames() {
+        for domain in plan.domains {
+            switch domain.kind {
+            case .steady:
+                let exchangers = domain.hosts.enumerated().map {
+                    ($0.offset * 10 + 10, hosts[$0.element].name)
+                }
+                names.zones.setMX(domain.name, exchangers)
+                for exchanger in exchangers { noteHost(exchanger.1, of: domain.name) }
+            case .address:
+                names.zones.setAddresses(domain.name, [Self.address(ofHost: domain.hosts[0])])
+                noteHost(hosts[domain.hosts[0]].name, of: domain.name)
+            case .null: names.zones.setNullMX(domain.name)
+            case .missing: names.zones.remove(domain.name)
+            case .dead:
+                names.zones.setMX(domain.name, [(10, "nobody.test")])
+                names.zones.setAddresses("nobody.test", [.v4(0xc612_0001)])
+            }
+        }
+        for (index, host) in hosts.enumerated() {
+            names.zones.setAddresses(host.name, [Self.address(ofHost: index)])
+        }
+    }
+
+    // MARK: What happens
+
+    private func happen(_ fault: TrialFault) {
+        guard !isCalm else { return }
+        count(fault.name)
+        trace.note("fault \(fault)")
+        switch fault {
+        case .kill: machine.kill()
+        case .powerLoss: machine.cutPower()
+        case .stop: machine.stop()
+        case .weather(let stormy): world.network.weather = stormy ? .stormy : .calm
+        case .host(let index, let isUp): isUp ? hosts[index].start() : hosts[index].stop()
+        case .trouble(let index, let oneIn): hosts[index].temper.trouble = oneIn
+        case .names(let troubled): setNamesTroubled(troubled)
+        case .moveExchangers(let index): moveExchangers(index)
+        case .diskFull(let isFull):
+            machine.isFull = isFull
+            machine.adjustDisk()
+        case .diskErrors(let operation, let oneIn):
+            machine.diskTroubledAt = world.instant
+            machine.diskFaults.inputOutputOneIn[operation] = oneIn == 0 ? nil : oneIn
+            machine.adjustDisk()
+        case .diskSlow(let isSlow):
+            machine.diskTiming.slowOneIn = isSlow ? 10 : 0
+            machine.diskTiming.spread = isSlow ? 50 : 1
+            machine.adjustDisk()
+        case .clock(let step): world.wallOffset += step
+        case .operate(let deed): operate(deed)
+        }
+    }
+
+    /// Only trouble that must not lead astray: in the end each is a temporary failure, or the truth.
+    private func setNamesTroubled(_ isTroubled: Bool) {
+        names.faults.clear()
+        guard isTroubled else { return }
+        for fault in SimNameFault.allCases where !fault.canMislead && random.once(in: 3) {
+            names.faults.set(fault, chance: 0.2)
+        }
+    }
+
+    private func moveExchangers(_ index: Int) {
+        guard plan.domains[index].kind == .steady else { return }
+        // The last host is the reports' own.
+        let host = random.int(in: 0...hosts.count - 2)
+        noteHost(hosts[host].name, of: plan.domains[index].name)
+        names.zones.setMX(plan.domains[index].name, [(5, hosts[host].name)])
+    }
+
+    private func calmDown() {
+        trace.note("calm")
+        isCalm = true
+        calmSince = world.instant
+        world.network.weather = .calm
+        world.wallOffset = wallOffset
+        setNamesTroubled(false)
+        machine.diskFaults = SimDiskFaults()
+        machine.diskTiming = SimDiskTiming()
+        machine.isFull = false
+        machine.adjustDisk()
+        for host in hosts {
+            host.temper.trouble = 0
+            host.temper.dribbles = false
+            host.start()
+        }
+        watch()
+    }
+
+    /// Looks now and then whether all is done; what an operator holds is let go.
+    private func watch() {
+        world.schedule(after: .seconds(60)) { [unowned self] in
+            if isOver { return }
+            operate(.release)
+            operate(.resume)
+            machine.with { [unowned self] relay in
+                let left = relay.queueLength
+                if left == 0, clientsAtWork == 0 { finish() }
+            }
+            watch()
+        }
+    }
+
+    private func finish() {
+        guard !isOver else { return }
+        isOver = true
+        trace.note("the queue is empty")
+    }
+
+    var virtualSeconds: Double { (world.instant - began).inSeconds }
+
+    /// Lets go of the world, so that its memory can be freed.
+    func discard() { world.discard() }
+
+    // MARK: What clients and hosts report
+
+    func clientEnded() { clientsAtWork -= 1 }
+
+    func outOfHands(_ letter: Letter) { handedOver.insert(letter.key) }
+    func backInHands(_ letter: Letter) { handedOver.remove(letter.key) }
+    func isOut(_ letter: Letter) -> Bool { handedOver.contains(letter.key) }
+
+    func acknowledged(_ letter: Letter, _ recipients: [String], _ words: String) {
+        // "2.0.0 Ok: queued as ID", whatever the words: the id is the last of them.
+        let id = words.split(separator: " ").last.map { String($0) } ?? ""
+        trace.note("client has 250 for k\(letter.key): \(id)")
+        ledger.acknowledge(id, letter, recipients, at: world.instant)
+        checkDurable(id)
+    }
+}
+
+/// `@unchecked Sendable`: used on the world's one thread alone.
+final class TownEvents: EventSink, @unchecked Sendable {
+    private unowned let town: Town
+    init(town: Town) { self.town = town }
+
+    func emit(_ event: Event, at: WallTime) {
+        var line = BytesBuilder(capacity: 200)
+        event.writeText(at: at, to: &line)
+        let text = line.finish().text
+        town.trace.note(text.last == "\n" ? String(text.dropLast()) : text)
+    }
+}

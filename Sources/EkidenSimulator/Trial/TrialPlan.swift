@@ -1,0 +1,284 @@
+// What a seed stands for: how many loops, who writes to whom, how hosts behave, and what goes wrong
+// when. Drawn before the world begins, so that a smaller world of the same seed (`Diet`) is like the
+// large one but for what was left out.
+
+import EkidenMail
+import EkidenRuntime
+
+/// What is left out of a world, to find the smallest one that still fails.
+package struct Diet: Sendable, Equatable {
+    package var lettersMax = Int.max
+    package var faultsMax = Int.max
+    package var clientsMax = Int.max
+    /// Names of `TrialFault` left out.
+    package var without: Set<String> = []
+    package init() {}
+}
+
+/// Something that goes wrong, or that an operator does, at a time of the plan.
+enum TrialFault {
+    case kill
+    case powerLoss
+    case stop
+    case weather(stormy: Bool)
+    case host(Int, isUp: Bool)
+    case trouble(Int, oneIn: UInt64)
+    case names(troubled: Bool)
+    case moveExchangers(Int)
+    case diskFull(Bool)
+    case diskErrors(SimDiskOperation, oneIn: Int)
+    case diskSlow(Bool)
+    case clock(Duration)
+    case operate(QueueDeed)
+
+    enum QueueDeed: CaseIterable { case hold, release, retry, delete, suspend, resume, reload }
+
+    var name: String {
+        switch self {
+        case .kill: "kill"
+        case .powerLoss: "power-loss"
+        case .stop: "stop"
+        case .weather: "weather"
+        case .host: "host-down"
+        case .trouble: "host-trouble"
+        case .names: "names"
+        case .moveExchangers: "moved-exchangers"
+        case .diskFull: "disk-full"
+        case .diskErrors: "disk-errors"
+        case .diskSlow: "disk-slow"
+        case .clock: "clock"
+        case .operate: "operator"
+        }
+    }
+}
+
+package struct TrialDomain {
+    enum Kind: String, CaseIterable {
+        /// Hosts that take mail.
+        case steady
+        /// No MX record: its address is its mail host (RFC 5321 §5.1).
+        case address
+        /// Takes no mail, and says so (RFC 7505).
+        case null
+        case missing
+        /// Its host never answers.
+        case dead
+    }
+    let name: String
+    let kind: Kind
+    /// Numbers of its hosts, best first.
+    var hosts: [Int]
+}
+
+package struct TrialPlan {
+    package let seed: UInt64
+    let loops: Int
+    let isLong: Bool
+    let relayAddress = HostAddress.v4(0x0a09_0909)
+    var relayEndpoint: Endpoint { Endpoint(relayAddress, 25) }
+    let connectionsMax: Int
+    let lifetime: Duration
+    let ceiling: Duration
+    var domains: [TrialDomain] = []
+    var hostCount = 0
+    var tempers: [HostTemper] = []
+    var letters: [Letter] = []
+    /// Letters of each client, and its kind.
+    var clients: [(kind: MailClient.Kind, letters: [Letter])] = []
+    let clientPause: Duration
+    /// Until then things go wrong; afterwards all is well.
+    let troubleSpan: Duration
+    var faults: [(after: Duration, fault: TrialFault)] = []
+    let segmentBytes: Int
+    let largeBytes: Int
+    let cacheBytes: Int
+    let reclaimsEagerly: Bool
+    let hasWarmCache: Bool
+    /// The domain reports go to, in addresses of senders.
+    static let origin = "origin.test"
+
+    package init(seed: UInt64, hours: Double? = nil, diet: Diet = Diet()) {
+        self.seed = seed
+        let random = SimRandom(seed: seed &* 0x9e37_79b9_7f4a_7c15 ^ 0x656b_6964_656e)
+        loops = random.int(in: 1...4)
+        isLong = random.once(in: 50)
+        connectionsMax = random.pick([1, 2, 5, 20])
+        lifetime = isLong ? .seconds(5 * 86_400) : .seconds(random.pick([3, 6, 12]) * 3600)
+        ceiling = .seconds(random.pick([300, 1200, 3600]))
+        let span = hours.map { Duration.seconds($0 * 3600) }
+        troubleSpan = span ?? (isLong ? .seconds(86_400) : .seconds(random.int(in: 1200...7200)))
+        clientPause = .nanoseconds(troubleSpan.wholeNanoseconds / 20)
+        segmentBytes = random.pick([65_536, 131_072, 524_288])
+        largeBytes = random.pick([2000, 12_000, 200_000])
+        cacheBytes = random.pick([0, 20_000, 1 << 20])
+        reclaimsEagerly = random.once(in: 2)
+        hasWarmCache = !random.once(in: 3)
+        drawHosts(random.branch())
+        drawLetters(random.branch(), diet)
+        drawFaults(random.branch(), diet)
+    }
+
+    private mutating func drawHosts(_ random: SimRandom) {
+        hostCount = random.int(in: 3...6)
+        // In half of the worlds hosts refuse for good only whom they don't know, so that no other
+        // bounce is due in them.
+        let isRude = random.once(in: 2)
+        for _ in 0..<hostCount {
+            var temper = HostTemper()
+            temper.trouble = random.pick([0, 0, 40, 12, 5])
+            temper.pace = .zero...random.pick([.milliseconds(2), .milliseconds(50), .seconds(5)])
+            if random.once(in: 4) { temper.greylisting = .seconds(random.int(in: 60...900)) }
+            temper.hasPipelining = !random.once(in: 3)
+            temper.hasSize = !random.once(in: 3)
+            temper.hasEightBit = !random.once(in: 4)
+            temper.dribbles = random.once(in: 8)
+            temper.saysFinal = isRude
+            tempers.append(temper)
+        }
+        var kinds: [TrialDomain.Kind] = [.steady, .steady, .steady, .address]
+        for kind in [TrialDomain.Kind.null, .missing, .dead] where random.once(in: 2) {
+            kinds.append(kind)
+        }
+        for (index, kind) in kinds.enumerated() {
+            let first = random.int(in: 0...hostCount - 1)
+            var hosts = [first]
+            // Several hosts, some of them those of other domains.
+            if kind == .steady, random.once(in: 2) { hosts.append((first + 1) % hostCount) }
+            domains.append(TrialDomain(name: "d\(index).test", kind: kind, hosts: hosts))
+        }
+        // Reports go to a host that is as troubled as others but never refuses for good: each of
+        // them has to arrive.
+        var temper = tempers[0]
+        temper.saysFinal = false
+        tempers.append(temper)
+        domains.append(TrialDomain(name: Self.origin, kind: .steady, hosts: [hostCount]))
+        hostCount += 1
+    }
+
+    private mutating func drawLetters(_ random: SimRandom, _ diet: Diet) {
+        let count = random.int(in: 100...180)
+        for key in 1...count { letters.append(drawLetter(key, random)) }
+        letters = Array(letters.prefix(diet.lettersMax))
+        let clientCount = random.int(in: 4...12)
+        let kinds = (0..<clientCount).map { _ in random.pick(MailClient.Kind.allCases) }
+        for (index, kind) in kinds.enumerated() {
+            let own = letters.enumerated().filter { $0.offset % clientCount == index }
+            clients.append((kind, own.map(\.element)))
+        }
+        clients = Array(clients.prefix(diet.clientsMax))
+    }
+
+    private func drawLetter(_ key: Int, _ random: SimRandom) -> Letter {
+        let sender = random.once(in: 12) ? nil : "s.k\(key)@\(Self.origin)"
+        let isList = random.once(in: 25)
+        let count = isList ? random.int(in: 20...60) : random.pick([1, 1, 1, 1, 2, 3])
+        let recipients = (0..<count).map { index in
+            let kind = random.pick(["ok", "ok", "ok", "ok", "ok", "ok", "full", "bad"])
+            return "\(kind)\(index).k\(key)@\(random.pick(domains.dropLast()).name)"
+        }
+        var header = "Subject: k\(key)\r\nFrom: <s.k\(key)@\(Self.origin)>\r\n"
+        if random.once(in: 2) { header += "Date: Sat, 21 Nov 2026 02:00:00 +0000\r\n" }
+        if random.once(in: 2) { header += "Message-ID: <k\(key)@\(Self.origin)>\r\n" }
+        if random.once(in: 3) {
+            header += "bcc : <hidden@secret.test>,\r\n\t<more@secret.test>\r\n"
+        }
+        if random.once(in: 5) { header += "X-Long: " + String(repeating: "y", count: 900) + "\r\n" }
+        let size = random.pick([0, 100, 100, 1000, 1000, 4000, 4000, 20_000, 50_000])
+        return Letter(
+            key: key,
+            sender: sender,
+            recipients: recipients,
+            header: Array(header.utf8),
+            body: Self.drawBody(size, random)
+        )
+    }
+
+    private static func drawBody(_ size: Int, _ random: SimRandom) -> [UInt8] {
+        var body: [UInt8] = []
+        while body.count < size {
+            if random.once(in: 8) { body.append(0x2e) }
+            let length = random.pick([0, 1, 20, 72, 500])
+            for _ in 0..<length { body.append(UInt8(32 + random.below(94))) }
+            body += [13, 10]
+        }
+        return body
+    }
+
+    private mutating func drawFaults(_ random: SimRandom, _ diet: Diet) {
+        let count = random.int(in: 8...30)
+        var drawn: [TrialFault] = [random.once(in: 2) ? .kill : .powerLoss]
+        for _ in 0..<count { drawn.append(drawFault(random)) }
+        for fault in drawn {
+            let after = random.duration(in: .seconds(5)...troubleSpan)
+            if !diet.without.contains(fault.name) { faults.append((after, fault)) }
+            if let end = Self.end(of: fault) {
+                let later = after + random.duration(in: .seconds(1) ... .seconds(900))
+                if !diet.without.contains(end.name) { faults.append((later, end)) }
+            }
+        }
+        faults = Array(faults.prefix(diet.faultsMax))
+    }
+
+    private func drawFault(_ random: SimRandom) -> TrialFault {
+        switch random.below(16) {
+        case 0, 1: return .kill
+        case 2, 3: return .powerLoss
+        case 4: return .stop
+        case 5: return .weather(stormy: true)
+        case 6, 7: return .host(random.int(in: 0...hostCount - 1), isUp: false)
+        case 8: return .trouble(random.int(in: 0...hostCount - 1), oneIn: random.pick([2, 4]))
+        case 9: return .names(troubled: true)
+        case 10: return .moveExchangers(random.int(in: 0...domains.count - 2))
+        case 11: return .diskFull(true)
+        case 12:
+            let kinds = [SimDiskOperation.write, .sync, .read, .syncDirectory, .open, .preallocate]
+            return .diskErrors(random.pick(kinds), oneIn: random.pick([1, 3, 20]))
+        case 13: return .diskSlow(true)
+        case 14: return .clock(.seconds(random.pick([-7200, -60, 60, 3600, 172_800])))
+        default: return .operate(random.pick(TrialFault.QueueDeed.allCases))
+        }
+    }
+
+    /// What ends a fault that lasts.
+    private static func end(of fault: TrialFault) -> TrialFault? {
+        switch fault {
+        case .weather: .weather(stormy: false)
+        case .host(let index, _): .host(index, isUp: true)
+        case .trouble(let index, _): .trouble(index, oneIn: 0)
+        case .names: .names(troubled: false)
+        case .diskFull: .diskFull(false)
+        case .diskErrors(let operation, _): .diskErrors(operation, oneIn: 0)
+        case .diskSlow: .diskSlow(false)
+        case .clock(let step): .clock(.seconds(-step.wholeSeconds))
+        case .kill, .powerLoss, .stop, .moveExchangers, .operate: nil
+        }
+    }
+
+    /// The relay's configuration, as an administrator would write it.
+    var configuration: String {
+        """
+        [relay]
+        hostname = "relay.test"
+        postmaster = "postmaster@\(Self.origin)"
+        stop_time = "20s"
+        [[listener]]
+        name = "in"
+        listen = ["\(relayEndpoint.text)"]
+        relay_for = ["10.0.0.0/8"]
+        [spool]
+        directory = "/spool"
+        [retry]
+        first = "30s"
+        ceiling = "\(ceiling.wholeSeconds)s"
+        lifetime = "\(lifetime.wholeSeconds)s"
+        null_sender_lifetime = "\(lifetime.wholeSeconds)s"
+        delay_notice_after = "1h"
+        [sites]
+        connections_max = \(connectionsMax)
+        """
+    }
+}
+
+extension Duration {
+    var wholeSeconds: Int64 { components.seconds }
+}

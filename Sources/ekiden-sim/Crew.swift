@@ -1,0 +1,116 @@
+import EkidenSimulator
+import Glibc
+
+/// Divides a range of seeds among child processes, and sums up what they say.
+struct Crew {
+    private let arguments: Arguments
+    /// Seeds a child runs before another takes its place: its memory goes with it.
+    private static let batch: UInt64 = 50
+
+    init(_ arguments: Arguments) { self.arguments = arguments }
+
+    private struct Sum {
+        var worlds = 0
+        var virtualSeconds = 0.0
+        var accepted = 0
+        var bad: [UInt64] = []
+        var counts: [String: Int] = [:]
+    }
+
+    private struct Child {
+        let pipe: UnsafeMutablePointer<FILE>
+        let seeds: ClosedRange<UInt64>
+    }
+
+    /// Returns the exit status.
+    func run(_ seeds: ClosedRange<UInt64>) -> Int32 {
+        let processes = arguments.processes ?? max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1)
+        var sum = Sum()
+        let began = Self.now()
+        var next = seeds.lowerBound
+        var failed = false
+        while next <= seeds.upperBound {
+            // So many children side by side, each with every n-th seed of the batch.
+            let last = min(next + Self.batch * UInt64(processes) - 1, seeds.upperBound)
+            var children: [Child] = []
+            for index in 0..<UInt64(processes) where next + index <= last {
+                if let child = start(next + index...last, UInt64(processes)) {
+                    children.append(child)
+                }
+            }
+            for child in children {
+                if !read(child, &sum) {
+                    print("BROKEN: a child with every \(processes)th seed of \(child.seeds) died")
+                    failed = true
+                }
+            }
+            next = last + 1
+            progress(sum, began)
+        }
+        report(sum, began)
+        return sum.bad.isEmpty && !failed ? 0 : 1
+    }
+
+    private func start(_ seeds: ClosedRange<UInt64>, _ stride: UInt64) -> Child? {
+        let hours = arguments.hours.map { " --hours \($0)" } ?? ""
+        let range = "\(seeds.lowerBound)..\(seeds.upperBound)/\(stride)"
+        guard let pipe = popen("/proc/\(getpid())/exe --worker \(range)\(hours)", "r") else {
+            return nil
+        }
+        return Child(pipe: pipe, seeds: seeds)
+    }
+
+    /// False when the child ended otherwise than it should.
+    private func read(_ child: Child, _ sum: inout Sum) -> Bool {
+        var line: UnsafeMutablePointer<CChar>?
+        var room = 0
+        defer { free(line) }
+        while getline(&line, &room, child.pipe) > 0, let text = line {
+            take(String(cString: text), &sum)
+        }
+        return pclose(child.pipe) == 0
+    }
+
+    private func take(_ line: String, _ sum: inout Sum) {
+        let words = line.split(whereSeparator: { $0 == " " || $0 == "\n" })
+        if words.first == "broken", words.count > 2 {
+            print("seed \(words[1]): BROKEN: \(words[2...].joined(separator: " "))")
+        }
+        guard words.first == "world", words.count >= 5, let seed = UInt64(words[1]) else { return }
+        sum.worlds += 1
+        sum.virtualSeconds += Double(words[2]) ?? 0
+        sum.accepted += Int(words[3]) ?? 0
+        if words[4] == "bad" { sum.bad.append(seed) }
+        for count in words.count > 5 ? words[5].split(separator: ",") : [] {
+            let parts = count.split(separator: "=")
+            if parts.count == 2 { sum.counts[String(parts[0]), default: 0] += Int(parts[1]) ?? 0 }
+        }
+    }
+
+    private static func now() -> Double {
+        var t = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &t)
+        return Double(t.tv_sec) + Double(t.tv_nsec) / 1e9
+    }
+
+    private func progress(_ sum: Sum, _ began: Double) {
+        let seconds = max(Self.now() - began, 0.001)
+        print(
+            "\(sum.worlds) worlds, \(sum.bad.count) bad, \(Int(Double(sum.worlds) / seconds * 10)) "
+                + "in 10 s, \(Int(sum.virtualSeconds / 3600)) virtual hours"
+        )
+    }
+
+    private func report(_ sum: Sum, _ began: Double) {
+        let seconds = Self.now() - began
+        for name in sum.counts.keys.sorted() { print("  \(name): \(sum.counts[name] ?? 0)") }
+        if !sum.bad.isEmpty {
+            let seeds = sum.bad.sorted().prefix(20).map { "\($0)" }.joined(separator: " ")
+            print("bad seeds: \(seeds)\nlook at one with: ekiden-sim --seed \(sum.bad[0]) --trace")
+        }
+        print(
+            "\(sum.worlds) worlds, \(sum.bad.count) bad; \(sum.accepted) messages accepted, "
+                + "\(Int(sum.virtualSeconds / 3600)) virtual hours in \(Int(seconds)) s"
+        )
+    }
+}
