@@ -46,10 +46,15 @@ struct AttemptProgress {
     }
 
     /// The report, complete: one result for each recipient.
-    func finished() -> AttemptReport {
+    func finished() -> AttemptReport { report(on: Array(results.indices)) }
+
+    /// The report on those at `places`, which have a result.
+    func report(on places: [Int]) -> AttemptReport {
         var report = report
-        report.results = results.map { result in
-            guard let result else { preconditionFailure("an attempt ended with open recipients") }
+        report.results = places.map { place in
+            guard let result = results[place] else {
+                preconditionFailure("a report on an open recipient")
+            }
             return result
         }
         return report
@@ -193,6 +198,7 @@ extension DeliverySession {
         }
         if outcome.peerAnswered { progress.report.siteIsAlive = true }
         if isReused { progress.sessions += 1 }
+        var settled: [Int] = []
         for (index, result) in zip(open, outcome.results) {
             if case .failed(let failure) = result,
                 door.action(for: failure, isLastHost: isLastHost(progress)) == .nextHost
@@ -200,7 +206,11 @@ extension DeliverySession {
                 progress.lastFailures[index] = failure
             } else {
                 progress.results[index] = result
+                settled.append(index)
             }
+        }
+        if !settled.isEmpty, !progress.open.isEmpty {
+            await door.settled(settled, progress.report(on: settled))
         }
         await keep(current, outcome.aftermath, hasOpen: !progress.open.isEmpty)
     }

@@ -39,7 +39,13 @@ package protocol DeliveryDoor: Sendable {
     /// The policy table's word on a failure (docs/DELIVERY.md).
     func action(for failure: Failure, isLastHost: Bool) -> HostAction
 
-    /// The job has ended. Returns when its outcome is recorded, so that the session's next
+    /// Some recipients of the job (their places in it, and a report on just these) have their
+    /// result, and others are yet to be tried elsewhere, which may take long. Returns when it is
+    /// recorded, as with `finished`: a delivery without its mark is one that a crash repeats.
+    func settled(_ places: [Int], _ report: AttemptReport) async
+
+    /// The job has ended; the report is on all its recipients, the settled ones included. Returns
+    /// when its outcome is recorded, so that the session's next
     /// transaction never begins before (rule 3 of docs/ARCHITECTURE.md).
     func finished(_ report: AttemptReport) async
 }

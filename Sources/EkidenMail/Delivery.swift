@@ -43,6 +43,21 @@ package struct DeliveryJob: Sendable {
     }
 }
 
+extension DeliveryJob {
+    /// The same job with the recipients at these places alone.
+    package func of(_ places: [Int]) -> DeliveryJob {
+        DeliveryJob(
+            message: message,
+            sender: sender,
+            recipients: places.map { recipients[$0] },
+            nextHop: nextHop,
+            site: site,
+            arrived: arrived,
+            byteCount: byteCount
+        )
+    }
+}
+
 /// What one attempt brought for one recipient.
 package enum RecipientResult: Sendable, Equatable {
     case delivered(Reply)

@@ -13,6 +13,9 @@ final class SessionDesk: DeliveryDoor {
         var bell: Handle?
         var facts: JobFacts?
         var assignment: Assignment?
+        /// Of recipients settled while others are still tried, by their place in the job.
+        var settled: [Int: Disposition] = [:]
+        var isDamaged = false
     }
 
     private let id: SessionID
@@ -59,6 +62,8 @@ final class SessionDesk: DeliveryDoor {
                 state.withLock {
                     $0.facts = facts
                     $0.assignment = assignment
+                    $0.settled = [:]
+                    $0.isDamaged = false
                 }
                 return assignment
             case .idle:
@@ -81,25 +86,41 @@ final class SessionDesk: DeliveryDoor {
         house.action(for: failure, isLastHost: isLastHost)
     }
 
-    func finished(_ report: AttemptReport) async {
-        let (facts, assignment) = state.withLock { state in
-            defer { state.assignment = nil }
-            return (state.facts, state.assignment)
-        }
+    func settled(_ places: [Int], _ report: AttemptReport) async {
+        let (facts, assignment) = state.withLock { ($0.facts, $0.assignment) }
         guard let facts, let assignment else { return }
-        let conclusion = await house.conclude(
-            assignment.job,
-            report,
-            facts.statuses
-        )
+        let conclusion = await house.conclude(assignment.job.of(places), report, facts.statuses)
+        state.withLock { state in
+            for (place, disposition) in zip(places, conclusion.dispositions) {
+                state.settled[place] = disposition
+            }
+            if conclusion.isDamaged { state.isDamaged = true }
+        }
+    }
+
+    func finished(_ report: AttemptReport) async {
+        guard let assignment = state.withLock({ $0.assignment }) else { return }
+        let places = report.results.indices.filter { place in
+            state.withLock { $0.settled[place] == nil }
+        }
+        if !places.isEmpty {
+            var rest = report
+            rest.results = places.map { report.results[$0] }
+            await settled(places, rest)
+        }
+        let (facts, settled, isDamaged) = state.withLock { state in
+            defer { state.assignment = nil }
+            return (state.facts, state.settled, state.isDamaged)
+        }
+        guard let facts else { return }
         let end = JobEnd(
-            dispositions: conclusion.dispositions,
+            dispositions: report.results.indices.compactMap { settled[$0] },
             health: Self.health(report),
             failedAddresses: report.failedAddresses,
             aliveAddress: report.siteIsAlive ? report.host?.endpoint?.address : nil
         )
         dispatch.tell { [id, dispatch] core in
-            if conclusion.isDamaged { dispatch.holdDamaged(assignment.job.message, core) }
+            if isDamaged { dispatch.holdDamaged(assignment.job.message, core) }
             core.scheduler.finished(id, facts.id, end, at: dispatch.moment)
         }
     }

@@ -29,7 +29,7 @@ final class SimLink {
         self.random = random
         self.text = text
         latency = weather.latency
-        func strikes(_ n: UInt64) -> Bool { n > 0 && random.once(in: n) }
+        let strikes = { (n: UInt64) in n > 0 && random.once(in: n) }
         window = strikes(weather.narrow) ? random.int(in: 1...600) : 65_536
         piece = strikes(weather.crumbling) ? random.pick([1, 2, 7, 100, 1000]) : .max
         // Small numbers are where the protocol's steps are.

@@ -166,6 +166,7 @@ struct HostSession: ~Copyable {
         try await answer(.greeting, "220 \(host.name) ESMTP")
         while true {
             let line = try await wire.line(within: Self.patience)
+            host.shared.trace.note("\(host.name) hears \(wire.connection.peer.port) \(line)")
             last?.settledAt = last?.settledAt ?? host.shared.world.instant
             let verb = line.prefix(4).uppercased()
             switch verb {
