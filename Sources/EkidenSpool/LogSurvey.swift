@@ -96,8 +96,10 @@ final class LogSurvey: @unchecked Sendable {
                 leftovers.append(Footer.path(number))
                 continue
             }
-            let bytes = try await readAll(Footer.path(number))
-            footers[number] = Footer(decoding: bytes, segment: number)
+            // One that can't be read is worth no more than one that is wrong: the segment has it all.
+            if let bytes = try? await readAll(Footer.path(number)) {
+                footers[number] = Footer(decoding: bytes, segment: number)
+            }
             if footers[number] == nil { damagedFooters.insert(number) }
         }
         return sizes

@@ -268,3 +268,41 @@ import Testing
         }
     }
 }
+
+@Suite struct UnreadableFooterTests {
+    @Test func `A footer that can't be read does not keep the relay from starting`() throws {
+        let first = TestWorld()
+        let ids = try first.world.run {
+            let spool = try await first.open()
+            var ids: [QueueID] = []
+            for _ in 0..<40 {
+                let id = spool.nextID()
+                try await spool.accept(message(id, body: [UInt8](repeating: 0x61, count: 5000)))
+                ids.append(id)
+            }
+            await spool.close()
+            return ids
+        }
+        let footers = first.disk.image.files.filter { $0.path.hasSuffix(".footer") }
+        #expect(footers.count > 1)
+        let second = TestWorld(on: first)
+        // The reads of a start: the first ones are those of footers.
+        second.disk.faults.inputOutputOneIn[.read] = nil
+        var failing: [Int: DiskFailure.Kind] = [:]
+        var operation = 0
+        second.disk.noted = { line in
+            operation += 1
+            if line.hasPrefix("open"), line.contains(".footer"), failing.isEmpty {
+                // Size, then read.
+                failing[operation + 2] = .inputOutput
+                second.disk.failures = failing
+            }
+        }
+        try second.world.run {
+            let spool = try await second.open()
+            #expect(spool.messageCount == ids.count)
+            #expect(second.disk.failureCounts[.read] == 1)
+            await spool.close()
+        }
+    }
+}
