@@ -1,0 +1,194 @@
+import EkidenMail
+import Testing
+
+@testable import EkidenSimulator
+
+@Suite struct TrialTests {
+    /// Small worlds: what is tested here is the world, not the relay.
+    private static var diet: Diet {
+        var diet = Diet()
+        diet.lettersMax = 30
+        return diet
+    }
+
+    @Test(arguments: [1, 2, 3, 4, 5] as [UInt64])
+    func `the same seed is the same world, line by line`(seed: UInt64) {
+        var first: [String] = []
+        let one = Trial.run(seed, diet: Self.diet) { first.append($0) }
+        var differs: (Int, String)?
+        var line = 0
+        let two = Trial.run(seed, diet: Self.diet) { text in
+            if differs == nil, line >= first.count || first[line] != text { differs = (line, text) }
+            line += 1
+        }
+        #expect(differs == nil, "line \(differs?.0 ?? 0): \(differs?.1 ?? "")")
+        #expect(one.hash == two.hash && one.lineCount == two.lineCount)
+        #expect(one.isGood, "\(one.violations)")
+        #expect(one.lineCount > 100)
+    }
+
+    @Test func `another seed is another world`() {
+        let hashes = (1...5).map { Trial.run($0, diet: Self.diet).hash }
+        #expect(Set(hashes).count == hashes.count)
+    }
+
+    /// A seed counts only if so much happens in its world.
+    @Test func `every plan has messages, domains, crashes and faults enough`() {
+        var long = 0
+        for seed in UInt64(1)...500 {
+            let plan = TrialPlan(seed: seed)
+            #expect(plan.letters.count >= 100 && plan.domains.count >= 3)
+            let names = plan.faults.map(\.fault.name)
+            #expect(names.contains("kill") || names.contains("power-loss"), "seed \(seed)")
+            #expect(Set(names).count >= 3, "seed \(seed): \(Set(names))")
+            #expect((1...4).contains(plan.loops))
+            if plan.isLong { long += 1 }
+        }
+        // One in fifty.
+        #expect((3...25).contains(long))
+    }
+
+    @Test func `a diet leaves out what it names, and nothing else changes`() {
+        let whole = TrialPlan(seed: 7)
+        var diet = Diet()
+        diet.without = ["kill"]
+        diet.lettersMax = 10
+        let lean = TrialPlan(seed: 7, diet: diet)
+        #expect(!lean.faults.contains { $0.fault.name == "kill" })
+        let kept = whole.faults.filter { $0.fault.name != "kill" }.map(\.after)
+        #expect(lean.faults.map(\.after) == kept)
+        #expect(lean.letters.map(\.key) == Array(whole.letters.map(\.key).prefix(10)))
+        #expect(lean.letters.first?.body == whole.letters.first?.body)
+    }
+}
+
+@Suite struct OracleTests {
+    private func town() throws -> Town { try Town(TrialPlan(seed: 3)) }
+
+    private func letter(_ town: Town) throws -> Letter {
+        try #require(
+            town.plan.letters.first { letter in
+                letter.sender != nil && letter.body.count > 200
+                    && letter.recipients.contains { $0.hasPrefix("ok") }
+            }
+        )
+    }
+
+    private func message(_ letter: Letter, _ id: String) -> [UInt8] {
+        let visible = String(decoding: letter.header, as: UTF8.self)
+            .split(separator: "\r\n").filter { !$0.contains("secret.test") }
+        let header =
+            "Received: from a by b\r\n\twith ESMTP id \(id);\r\n\tSat\r\n"
+            + visible.map { $0 + "\r\n" }.joined() + "\r\n"
+        return Array(header.utf8) + letter.body
+    }
+
+    private func taken(_ town: Town) -> HostTransaction {
+        HostTransaction(host: "mx0.test", takenAt: town.world.instant, boot: 1)
+    }
+
+    @Test func `what came once and whole is good`() throws {
+        let town = try town()
+        let letter = try letter(town)
+        town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
+        town.arrived(
+            message(letter, "A1"),
+            from: letter.sender ?? "",
+            to: letter.recipients,
+            taken(town)
+        )
+        town.judge()
+        #expect(town.ledger.violations.isEmpty, "\(town.ledger.violations)")
+    }
+
+    @Test func `what is nowhere is found`() throws {
+        let town = try town()
+        let letter = try letter(town)
+        town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
+        town.judge()
+        #expect(town.ledger.violations.count == letter.recipients.count)
+    }
+
+    @Test func `a second delivery that nothing excuses is found`() throws {
+        let town = try town()
+        let letter = try letter(town)
+        let recipient = try #require(letter.recipients.first)
+        town.ledger.acknowledge("A1", letter, [recipient], at: town.world.instant)
+        for _ in 0..<2 {
+            let transaction = taken(town)
+            transaction.settledAt = town.world.instant
+            town.arrived(
+                message(letter, "A1"),
+                from: letter.sender ?? "",
+                to: [recipient],
+                transaction
+            )
+        }
+        town.judge()
+        #expect(town.ledger.violations.contains { $0.contains("delivered 2 times") })
+    }
+
+    @Test func `a lost reply excuses one more delivery, not two`() throws {
+        for (copies, isGood) in [(2, true), (3, false)] {
+            let town = try town()
+            let letter = try letter(town)
+            let recipient = try #require(letter.recipients.first)
+            town.ledger.acknowledge("A1", letter, [recipient], at: town.world.instant)
+            for copy in 0..<copies {
+                let transaction = taken(town)
+                if copy > 0 { transaction.settledAt = town.world.instant }
+                town.arrived(
+                    message(letter, "A1"),
+                    from: letter.sender ?? "",
+                    to: [recipient],
+                    transaction
+                )
+            }
+            town.judge()
+            #expect(town.ledger.violations.isEmpty == isGood, "\(town.ledger.violations)")
+        }
+    }
+
+    @Test func `a changed byte, a lost field and a kept Bcc are found`() throws {
+        let changes: [(inout [UInt8], Letter) -> Void] = [
+            { message, _ in message[message.count - 3] ^= 1 },
+            { message, _ in message.removeLast() },
+            { message, _ in message.insert(0x2e, at: message.count - 100) },
+            { message, _ in
+                let text = String(decoding: message, as: UTF8.self)
+                message = Array(text.replacing("Subject:", with: "X-Subject-Was:").utf8)
+            },
+            { message, _ in
+                message.insert(contentsOf: Array("Bcc: <hidden@secret.test>,\r\n".utf8), at: 0)
+            },
+        ]
+        for change in changes {
+            let town = try town()
+            let letter = try letter(town)
+            var bytes = message(letter, "A1")
+            change(&bytes, letter)
+            town.arrived(bytes, from: letter.sender ?? "", to: letter.recipients, taken(town))
+            #expect(!town.ledger.violations.isEmpty)
+        }
+    }
+
+    @Test func `mail after its removal, and while it is held, is found`() throws {
+        for isHeld in [false, true] {
+            let town = try town()
+            let letter = try letter(town)
+            let recipient = try #require(letter.recipients.first)
+            if isHeld {
+                town.ledger.heldSince["A1"] = Instant(nanoseconds: 0)
+            } else {
+                town.ledger.removed[Place(id: "A1", recipient: recipient)] = town.world.instant
+            }
+            town.arrived(
+                message(letter, "A1"),
+                from: letter.sender ?? "",
+                to: [recipient],
+                taken(town)
+            )
+            #expect(town.ledger.violations.count == 1)
+        }
+    }
+}
