@@ -1,0 +1,631 @@
+#!/usr/bin/env python3
+"""Cuts the power under a relay again and again and checks that it keeps its word. By hand:
+
+    power_cut.py --binary .build/release/ekiden --cuts 60 --seed 1
+
+power_cut.c, loaded into the relay, writes down every change the relay makes below its spool. At a
+random moment of a mixed load the relay is killed, and from that journal the spool is put together
+anew as a power cut might have left it: all that a sync which had ended made durable, and of the rest
+any part, down to single sectors and single names; the contract is that of `Disk` (EkidenRuntime).
+The relay starts on what is left, and so on. What might have been left at other moments before the cut
+is examined, too: what was acknowledged by then must be in it, unless it had arrived. In the end everything that was acknowledged must have
+been delivered, byte for byte, or bounced where the recipient was refused; nothing may be found
+damaged; what was delivered twice must have been delivered just before a cut.
+
+Two things keep the tool honest. Before each cut all changes in the journal, put together, must be
+what is on the disk, so nothing escapes the journal; and with --lie the syncs of files, of
+directories, or all, count for nothing, which must be found out (exit status 1).
+
+Exit status 0: it kept its word. 1: it did not; the directory with spool, journals and images is
+kept. Python's standard library and a C compiler only.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from datetime import datetime
+
+from power_cut_disk import Broken, Disk, put_down, records
+
+CONNECTIONS = 8
+# What Promise 3 allows: marks are synced within this.
+MARKS_SECONDS = 0.020
+# A sink may take what was sent this long before.
+SINK_SECONDS = 0.25
+# Between the sink's clock and the mark: the reply, two threads, a busy machine.
+SLACK_SECONDS = 0.5
+
+
+# ---- The load, and what it was promised
+
+
+class Message:
+    def __init__(self, key, content, good, refused, slow):
+        self.key, self.content_length = key, len(content)
+        self.digest = hashlib.sha256(content).digest()
+        self.recipients, self.refused = good + slow, refused
+        self.acknowledged = None  # when
+
+
+class Load:
+    def __init__(self, port, clients, seed):
+        self.port, self.over = port, False
+        self.lock = threading.Lock()
+        self.messages = {}
+        self.replies = {}
+        self.pool = random.Random(seed).randbytes(1 << 20).hex().encode()
+        self.threads = [
+            threading.Thread(target=self.run, args=(n, random.Random(seed * 1000 + n)), daemon=True)
+            for n in range(clients)
+        ]
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self):
+        self.over = True
+        for thread in self.threads:
+            thread.join(30)
+
+    def acknowledged(self, until=float("inf")):
+        with self.lock:
+            return [m for m in self.messages.values() if m.acknowledged and m.acknowledged < until]
+
+    def run(self, number, dice):
+        count = 0
+        while not self.over:
+            try:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=20) as sock:
+                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                    stream = sock.makefile("rb")
+                    self.reply(stream)
+                    self.ask(sock, stream, "EHLO client.test")
+                    while not self.over:
+                        count += 1
+                        self.submit(sock, stream, f"k{number}-{count}", dice)
+            except (OSError, EOFError):
+                time.sleep(0.01)
+
+    def content(self, key, dice):
+        kind = dice.random()
+        if kind < 0.05:
+            return b""
+        if kind < 0.08:
+            size = dice.randrange(300_000, 2 << 20)
+        elif kind < 0.12:
+            size = dice.randrange(255_000, 270_000)
+        else:
+            size = int(dice.paretovariate(1.2) * 600) % 60_000
+        lines = [f"Subject: {key}\r\n\r\n".encode()]
+        size -= len(lines[0])
+        at = dice.randrange(1 << 20)
+        while size > 0:
+            line = (b"." if dice.random() < 0.05 else b"") + self.pool[at:at + 900] + b"\r\n"
+            lines.append(line)
+            size -= len(line)
+            at = (at + 900) % (1 << 20)
+        return b"".join(lines)
+
+    def submit(self, sock, stream, key, dice):
+        good = [f"to{n}-{key}@d{dice.randrange(3)}.test" for n in range(dice.choice((1, 1, 1, 2, 5)))]
+        refused, slow = [], []
+        if dice.random() < 0.15:
+            refused = [f"bad{n}-{key}@d0.test" for n in range(dice.choice((1, 2)))]
+            if dice.random() < 0.3:
+                good = []
+        if dice.random() < 0.1:
+            slow = [f"slow-{key}@slow.test"]
+        content = self.content(key, dice)
+        message = Message(key, content, good, refused, slow)
+        with self.lock:
+            self.messages[key] = message
+        self.ask(sock, stream, f"MAIL FROM:<from-{key}@origin.test>")
+        for recipient in good + refused + slow:
+            self.ask(sock, stream, f"RCPT TO:<{recipient}>")
+        if not self.ask(sock, stream, "DATA").startswith("354"):
+            self.ask(sock, stream, "RSET")
+            return
+        stuffed = content.replace(b"\r\n.", b"\r\n..")
+        sock.sendall((b"." if stuffed[:1] == b"." else b"") + stuffed + b".\r\n")
+        reply = self.reply(stream)
+        with self.lock:
+            if reply.startswith("250"):
+                message.acknowledged = time.time()
+            else:
+                self.replies[reply] = self.replies.get(reply, 0) + 1
+
+    def ask(self, sock, stream, command):
+        sock.sendall(command.encode() + b"\r\n")
+        return self.reply(stream)
+
+    @staticmethod
+    def reply(stream):
+        while True:
+            line = stream.readline()
+            if not line.endswith(b"\n"):
+                raise EOFError
+            if line[3:4] != b"-":
+                return line.decode(errors="replace").rstrip()
+
+
+# ---- The world around the relay
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Sink:
+    """One that stores, or one that has no time for anybody."""
+
+    def __init__(self, binary, port, directory, reply):
+        self.directory, self.next = directory, 1
+        self.child = subprocess.Popen(
+            [binary, "sink", "--listen", f"127.0.0.1:{port}", "--print", "none", "--store",
+             directory, "--reply", reply], stderr=subprocess.DEVNULL)
+
+    def end(self):
+        if self.child.poll() is None:
+            self.child.terminate()
+        self.child.wait()
+
+    def take(self):
+        """What was stored since: envelope, time and content."""
+        while os.path.exists(f"{self.directory}/{self.next:06}.json"):
+            path = f"{self.directory}/{self.next:06}"
+            with open(f"{path}.json", encoding="utf-8") as file:
+                envelope = json.load(file)
+            with open(f"{path}.eml", "rb") as file:
+                content = file.read()
+            os.remove(f"{path}.eml")
+            os.remove(f"{path}.json")
+            self.next += 1
+            when = datetime.fromisoformat(envelope["time"].replace("Z", "+00:00")).timestamp()
+            yield envelope["to"], when, content
+
+
+class World:
+    def __init__(self, arguments, directory):
+        self.arguments, self.directory = arguments, directory
+        self.port, self.sink_port, self.slow_port = free_port(), free_port(), free_port()
+        self.spool = f"{directory}/spool"
+        self.relay, self.lives = None, 0
+        self.sinks = [Sink(arguments.binary, self.sink_port, f"{directory}/sink",
+                           "rcpt~bad=550:5.1.1:no such user")]
+        self.slow = None
+        self.let_slow(False)
+        self.shim = f"{directory}/power_cut.so"
+        source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "power_cut.c")
+        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", self.shim, source],
+                       check=True)
+        with open(f"{directory}/ekiden.toml", "w", encoding="utf-8") as file:
+            file.write(self.configuration())
+
+    def configuration(self):
+        return f"""
+[relay]
+hostname = "relay.test"
+[log]
+level = "warning"
+[[listener]]
+name = "relay"
+listen = ["127.0.0.1:{self.port}"]
+[spool]
+directory = "{self.spool}"
+segment_size = "{self.arguments.segment}"
+min_free_space = "64MiB"
+[rewriting]
+add_missing_headers = false
+[retry]
+first = "2s"
+factor = 1.0
+[sites]
+connections_max = {CONNECTIONS}
+backoff_first = "1s"
+[delivery]
+max_connections = {CONNECTIONS}
+[[route]]
+name = "slow"
+domains = ["slow.test"]
+hosts = ["127.0.0.1:{self.slow_port}"]
+[[route]]
+name = "sink"
+domains = ["*"]
+hosts = ["127.0.0.1:{self.sink_port}"]
+"""
+
+    def let_slow(self, takes):
+        """Whether the slow host takes mail. Only while nothing is under way to it."""
+        if self.slow:
+            self.slow.end()
+        self.takes = takes
+        self.slow = Sink(self.arguments.binary, self.slow_port, f"{self.directory}/slow-{len(self.sinks)}",
+                         "rcpt~nobody=450:4.2.1:no" if takes else "rcpt=450:4.2.1:no time")
+        self.sinks.append(self.slow)
+
+    @property
+    def journal(self):
+        return f"{self.directory}/journal-{self.lives}"
+
+    def start(self, delay):
+        self.lives += 1
+        with open(self.journal, "wb"):
+            pass
+        environment = dict(
+            os.environ, LD_PRELOAD=self.shim, POWER_CUT_ROOT=self.spool,
+            POWER_CUT_JOURNAL=self.journal, POWER_CUT_DELAY=str(delay))
+        with open(f"{self.directory}/relay.log", "ab") as log:
+            self.relay = subprocess.Popen(
+                [self.arguments.binary, "serve", "--config", f"{self.directory}/ekiden.toml"],
+                stdout=log, stderr=log, env=environment)
+        self.launched = time.monotonic()
+
+    def await_listener(self):
+        """Seconds since its start."""
+        while time.monotonic() < self.launched + 60:
+            if self.relay.poll() is not None:
+                raise Broken(f"the relay did not start: status {self.relay.returncode}")
+            try:
+                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
+                return time.monotonic() - self.launched
+            except OSError:
+                time.sleep(0.002)
+        raise Broken("the relay does not listen")
+
+    def kill(self):
+        """Ends the relay at once; when."""
+        if self.relay.poll() is not None:
+            raise Broken(f"the relay ended by itself: status {self.relay.returncode}")
+        self.relay.send_signal(signal.SIGKILL)
+        self.relay.wait()
+        return time.time()
+
+    def verify(self, directory):
+        """What `spool verify` says when it finds damage; None when it finds none."""
+        done = subprocess.run([self.arguments.binary, "spool", "verify", directory],
+                              capture_output=True, text=True, check=False)
+        return None if done.returncode == 0 else (done.stdout + done.stderr).strip()
+
+    def queue(self, directory):
+        """What `spool export` finds in a spool."""
+        target = f"{self.directory}/exported"
+        subprocess.run([self.arguments.binary, "spool", "export", directory, "--to", target],
+                       capture_output=True, check=False)
+        queue = Queue()
+        for name in os.listdir(target) if os.path.isdir(target) else ():
+            if name.endswith(".envelope"):
+                with open(f"{target}/{name}", encoding="utf-8") as file:
+                    envelope = file.read()
+                with open(f"{target}/{name.removesuffix('.envelope')}.eml", "rb") as file:
+                    queue.add(envelope, file.read())
+        shutil.rmtree(target, ignore_errors=True)
+        return queue
+
+    def damaged(self):
+        try:
+            return sorted(os.listdir(f"{self.spool}/damaged"))
+        except FileNotFoundError:
+            return []
+
+    def end(self):
+        if self.relay and self.relay.poll() is None:
+            self.relay.terminate()
+            try:
+                self.relay.wait(30)
+            except subprocess.TimeoutExpired:
+                self.relay.kill()
+                self.relay.wait()
+        for sink in self.sinks:
+            sink.end()
+
+
+# ---- Judging
+
+
+def refused_in(bounce):
+    """The recipients a delivery report speaks of."""
+    return [line.split(b";")[1].strip().decode() for line in bounce.split(b"\r\n")
+            if line.lower().startswith(b"final-recipient:")]
+
+
+def digest_of(content):
+    """Of all but the Received field in front, folded lines and all."""
+    end = content.index(b"\r\n") + 2
+    while content[end:end + 1] in (b" ", b"\t"):
+        end = content.index(b"\r\n", end) + 2
+    return hashlib.sha256(content[end:]).digest()
+
+
+def key_of(address):
+    return address.partition("@")[0].partition("-")[2]
+
+
+class Queue:
+    """What waits in a spool: recipients, also those a waiting bounce speaks of, and digests by key."""
+
+    def __init__(self):
+        self.recipients = set()
+        self.contents = {}
+
+    def add(self, envelope, content):
+        for line in envelope.splitlines():
+            if not line.startswith("to: <"):
+                continue
+            recipient, _, state = line[len("to: <"):].partition("> ")
+            if recipient.startswith("from-"):
+                self.recipients.update(refused_in(content))
+                continue
+            self.contents[key_of(recipient)] = digest_of(content)
+            if state.startswith("pending"):
+                self.recipients.add(recipient)
+
+
+class Arrivals:
+    """Copies by recipient, and bounces by the recipient they speak of."""
+
+    def __init__(self, load):
+        self.load = load
+        self.copies = {}
+        self.changed = []
+
+    def take(self, sinks):
+        for sink in sinks:
+            for recipients, when, content in sink.take():
+                if recipients[0].startswith("from-"):
+                    for recipient in refused_in(content):
+                        self.add(recipient, when)
+                    continue
+                for recipient in recipients:
+                    if self.load.messages[key_of(recipient)].digest != digest_of(content):
+                        self.changed.append(recipient)
+                    self.add(recipient, when)
+
+    def add(self, recipient, when):
+        self.copies.setdefault(recipient, []).append(when)
+
+    def missing(self):
+        return [recipient for message in self.load.acknowledged()
+                for recipient in message.recipients + message.refused
+                if recipient not in self.copies]
+
+    def doubled(self, cuts):
+        """How long before the next cut each first copy came; None where no cut lay between two."""
+        ages = []
+        for times in self.copies.values():
+            times.sort()
+            for first, second in zip(times, times[1:]):
+                between = [cut for cut in cuts if first - SINK_SECONDS < cut[0] <= second]
+                ages.append((between[0][0] - first, between[0][1]) if between else (None, 0))
+        return ages
+
+
+class Run:
+    """The cuts, one after another, and what became known on the way."""
+
+    def __init__(self, arguments, directory):
+        self.arguments = arguments
+        self.dice = random.Random(arguments.seed)
+        self.world = World(arguments, directory)
+        self.counts = dict.fromkeys(
+            ("writes", "writes dropped", "writes torn", "names", "names dropped"), 0)
+        self.cuts = []  # when, and the longest sync until then
+        self.examined = 0
+        self.starts = []
+        self.complaints = []
+        self.image = {}
+        self.load = self.arrivals = None
+        os.mkdir(self.world.spool, 0o700)
+
+    def complain(self, what):
+        lines = what.splitlines()
+        print(f"cut {len(self.cuts)}: " + "\n  ".join(lines[:8]), flush=True)
+        self.complaints.append(what)
+
+    # A cut, and what else the journal says might have been
+
+    def cut(self):
+        world = self.world
+        when = world.kill()
+        self.arrivals.take(world.sinks)
+        disk = Disk(self.image, self.arguments.lie, self.arguments.share)
+        total = sum(1 for _ in records(world.journal))
+        stops = sorted(self.dice.randrange(total) for _ in range(self.arguments.looks))
+        for number, time_of_record in enumerate(disk.read(world.journal)):
+            while stops and number == stops[0]:
+                stops.pop(0)
+                self.look(disk, time_of_record)
+        self.cuts.append((when, disk.longest_sync))
+        different = disk.differences(world.spool)
+        if different:
+            raise Broken(f"the journal does not explain what is on the disk: {different}")
+        self.image = disk.after_cut(self.dice, self.counts)
+        if self.arguments.keep:
+            os.rename(world.spool, f"{world.directory}/spool-at-{len(self.cuts)}")
+        else:
+            shutil.rmtree(world.spool)
+            if world.lives > 5:
+                os.remove(f"{world.directory}/journal-{world.lives - 5}")
+        put_down(self.image, world.spool)
+        if self.arguments.keep:
+            shutil.copytree(world.spool, f"{world.directory}/image-{len(self.cuts)}")
+        self.examine(self.image, world.spool, when)
+        if self.complaints and self.arguments.lie:
+            raise Broken(f"the lie was found out after {len(self.cuts)} cuts, "
+                         f"{self.examined} spools examined")
+
+    def look(self, disk, when):
+        """Had the power failed right then: the relay is not started on it, but all is examined."""
+        directory = f"{self.world.directory}/look-{self.examined}"
+        image = disk.after_cut(self.dice, self.counts)
+        put_down(image, directory)
+        before = len(self.complaints)
+        self.examine(image, directory, when)
+        if len(self.complaints) == before:
+            shutil.rmtree(directory)
+
+    def examine(self, image, directory, when):
+        """Whether a spool has all that was acknowledged until then and had not arrived."""
+        self.examined += 1
+        queued = Queue()
+        if "log" in image:
+            damage = self.world.verify(directory)
+            if damage:
+                self.complain(f"{directory}: spool verify: {damage}")
+            queued = self.world.queue(directory)
+        lost = []
+        for message in self.load.acknowledged(until=when):
+            if queued.contents.get(message.key, message.digest) != message.digest:
+                self.complain(f"{directory}: {message.key} has changed")
+            for recipient in message.recipients + message.refused:
+                arrived = self.arrivals.copies.get(recipient, [when + SINK_SECONDS])[0]
+                if recipient not in queued.recipients and arrived >= when + SINK_SECONDS:
+                    lost.append(f"{recipient} ({message.content_length} bytes, acknowledged "
+                                f"{(when - message.acknowledged) * 1000:.1f} ms before)")
+        if lost:
+            self.complain(f"{directory}: {len(lost)} lost: " + ", ".join(lost[:5]))
+
+    def started(self):
+        self.starts.append(self.world.await_listener())
+        if self.world.damaged():
+            self.complain(f"in damaged/: {self.world.damaged()}")
+
+    # From the first start to the verdict
+
+    def go(self):
+        world, dice, arguments = self.world, self.dice, self.arguments
+        try:
+            world.start(arguments.delay)
+            self.started()
+            self.load = load = Load(world.port, arguments.clients, arguments.seed)
+            self.arrivals = Arrivals(load)
+            while len(self.cuts) < arguments.cuts - 1:
+                time.sleep(0.1 + 0.7 * dice.random())
+                self.cut()
+                if dice.random() < 0.3:
+                    world.let_slow(not world.takes)
+                world.start(dice.choice((0, arguments.delay // 8, arguments.delay)))
+                while dice.random() < 0.2 and len(self.cuts) < arguments.cuts - 1:
+                    # Once more, while it recovers.
+                    time.sleep(0.1 * dice.random())
+                    self.cut()
+                    world.start(arguments.delay)
+                self.started()
+                print(f"cut {len(self.cuts)}: {len(load.acknowledged())} acknowledged, "
+                      f"{len(self.arrivals.copies)} arrived, started in {self.starts[-1]:.2f} s",
+                      flush=True)
+            time.sleep(0.3)
+            load.stop()
+            self.cut()
+            world.let_slow(True)
+            world.start(0)
+            self.started()
+            self.drain()
+            world.relay.terminate()
+            if world.relay.wait(60) != 0:
+                self.complain("the relay did not stop well")
+            damage = world.verify(world.spool)
+            if damage:
+                self.complain(f"spool verify at the end: {damage}")
+            return self.judge()
+        finally:
+            if self.load:
+                self.load.over = True
+            world.end()
+
+    def drain(self):
+        """Until all is there, or nothing has come for a while."""
+        last, count = time.monotonic(), -1
+        while time.monotonic() < last + 15:
+            self.arrivals.take(self.world.sinks)
+            if not self.arrivals.missing():
+                break
+            if len(self.arrivals.copies) != count:
+                last, count = time.monotonic(), len(self.arrivals.copies)
+            time.sleep(0.2)
+        # Copies too many may still come.
+        time.sleep(1)
+        self.arrivals.take(self.world.sinks)
+
+    def judge(self):
+        load, arrivals = self.load, self.arrivals
+        missing = arrivals.missing()
+        ages = arrivals.doubled(self.cuts)
+        without = sum(age is None for age, _ in ages)
+        known = sorted(age for age, _ in ages if age is not None)
+        late = [age for age, sync in ages
+                if age is not None and age > MARKS_SECONDS + sync + SLACK_SECONDS]
+        beyond = sum(age is not None and age > MARKS_SECONDS + sync for age, sync in ages)
+        acknowledged = load.acknowledged()
+        kinds = {"recipients": sum(len(m.recipients) + len(m.refused) for m in acknowledged),
+                 "large": sum(m.content_length > 256 << 10 for m in acknowledged),
+                 "empty": sum(m.content_length == 0 for m in acknowledged),
+                 "to be bounced": sum(bool(m.refused) for m in acknowledged)}
+        print(f"{len(self.cuts)} cuts, {self.examined} spools examined; {len(acknowledged)} messages "
+              "acknowledged (" + ", ".join(f"{n} {name}" for name, n in kinds.items()) + ")")
+        print("not durable at a cut: " + ", ".join(f"{n} {what}" for what, n in self.counts.items()))
+        print(f"{len(missing)} recipients lost, {len(arrivals.changed)} copies changed, "
+              f"{len(self.complaints)} complaints; slowest start {max(self.starts):.2f} s")
+        print(f"{len(ages)} copies too many: first delivered at most "
+              f"{max(known, default=0) * 1000:.0f} ms before a cut (median "
+              f"{known[len(known) // 2] * 1000 if known else 0:.0f} ms), {beyond} of them more than "
+              f"20 ms and the longest sync, {len(late)} too long before, {without} without a cut")
+        for reply, count in sorted(load.replies.items()):
+            print(f"{count} times at the final dot: {reply}")
+        for recipient in missing[:20]:
+            message = load.messages[key_of(recipient)]
+            cut = sum(when < message.acknowledged for when, _ in self.cuts) + 1
+            print(f"lost: {recipient}, {message.content_length} bytes, acknowledged before cut {cut}")
+        for recipient in arrivals.changed[:20]:
+            print(f"changed: {recipient}")
+        return bool(missing or arrivals.changed or self.complaints or late or without)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Cuts the power under a relay, again and again.")
+    parser.add_argument("--binary", default=".build/debug/ekiden")
+    parser.add_argument("--cuts", type=int, default=60)
+    parser.add_argument("--clients", type=int, default=6)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--segment", default="4MiB", help="size of a segment of the log")
+    parser.add_argument("--delay", type=int, default=40_000, metavar="MICROSECONDS",
+                        help="a sync takes longer by up to this")
+    parser.add_argument("--looks", type=int, default=3,
+                        help="spools examined for each cut, of moments before it")
+    parser.add_argument("--share", type=float, default=1.0, help="of the syncs that --lie means")
+    parser.add_argument("--lie", choices=("files", "names", "all"),
+                        help="count syncs of these for nothing")
+    parser.add_argument("--keep", action="store_true", help="keep every journal and image")
+    parser.add_argument("--directory", help="where to work (a new directory below /tmp)")
+    arguments = parser.parse_args()
+    arguments.lie = {"files": ("files",), "names": ("names",), "all": ("files", "names")}.get(
+        arguments.lie, ())
+    arguments.binary = os.path.abspath(arguments.binary)
+    if arguments.directory:
+        os.mkdir(arguments.directory)
+    directory = os.path.realpath(arguments.directory or tempfile.mkdtemp(prefix="ekiden-power-"))
+    try:
+        bad = Run(arguments, directory).go()
+    except Broken as trouble:
+        print(f"stopped: {trouble}")
+        bad = True
+    if bad:
+        print(f"kept: {directory}")
+        return 1
+    if not arguments.keep:
+        shutil.rmtree(directory)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
