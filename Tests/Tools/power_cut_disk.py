@@ -24,7 +24,7 @@ class Change:
     """Bytes written, or length changed, and not known to be durable."""
 
     def __init__(self, begun, offset, data=None, length=None):
-        self.begun, self.ended = begun, None
+        self.begun, self.ended, self.when = begun, None, None
         self.offset, self.data, self.length = offset, data, length
 
     def pieces(self):
@@ -58,9 +58,11 @@ class File:
 
     def sync(self, begun):
         """Durable is what had ended when the sync began."""
-        for change in [c for c in self.pending if c.ended and c.ended < begun]:
+        done = [c for c in self.pending if c.ended and c.ended < begun]
+        for change in done:
             change.apply(self.durable)
         self.pending = [c for c in self.pending if not (c.ended and c.ended < begun)]
+        return done
 
     def current(self):
         content = bytearray(self.durable)
@@ -137,7 +139,8 @@ class Disk:
         self.under_way = {}
         # Syncs that count for nothing: of what, and how many of them.
         self.lie, self.share, self.liar = lie, share, random.Random(len(image))
-        self.longest_sync = 0.0
+        # Of all syncs, and of all writes to the log from their end to that of their sync: seconds.
+        self.longest_sync = self.longest_wait = 0.0
 
     def read(self, journal):
         """Takes in the records one by one; gives the time of each once it is taken in."""
@@ -201,7 +204,7 @@ class Disk:
                 pending.remove(change)
             return
         for _, change in changes:
-            change.ended = order
+            change.ended, change.when = order, when
             if isinstance(change, NameChange):
                 change.apply(self.current)
             elif kind == WRITE:
@@ -210,19 +213,35 @@ class Disk:
             self.handles[handle] = node
         elif kind == SYNC:
             self.longest_sync = max(self.longest_sync, (when - since) / 1e9)
-            self.sync(node, begun)
+            self.sync(node, begun, when)
 
-    def sync(self, node, begun):
+    def sync(self, node, begun, when):
         kind = "files" if isinstance(node, File) else "names"
         if kind in self.lie and self.liar.random() < self.share:
             return
         if kind == "files":
-            node.sync(begun)
+            done = node.sync(begun)
+            if node in self.log_files():
+                self.waited(done, when)
         else:
             pending = self.pending.get(node, [])
             for change in [c for c in pending if c.ended and c.ended < begun]:
                 change.apply(self.durable)
                 pending.remove(change)
+
+    def log_files(self):
+        return [node for path, node in self.current.items() if path.endswith(".segment")]
+
+    def waited(self, changes, when):
+        for change in changes:
+            if change.when:
+                self.longest_wait = max(self.longest_wait, (when - change.when) / 1e9)
+
+    def wait_until(self, when):
+        """The end is there: the longest time for which a write to the log was not durable."""
+        for node in self.log_files():
+            self.waited(node.pending, when * 1e9)
+        return self.longest_wait
 
     def differences(self, directory):
         """Paths where the journal, all of it, and what is really there are not the same. A call that
