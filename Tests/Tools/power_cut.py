@@ -605,7 +605,7 @@ def main():
     parser.add_argument("--cuts", type=int, default=60)
     parser.add_argument("--clients", type=int, default=6)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--segment", default="4MiB", help="size of a segment of the log")
+    parser.add_argument("--segment", default="1MiB", help="size of a segment of the log")
     parser.add_argument("--delay", type=int, default=40_000, metavar="MICROSECONDS",
                         help="a sync takes up to this")
     parser.add_argument("--looks", type=int, default=3,
