@@ -83,7 +83,11 @@ extension SpoolLog {
                 var bytes = 0
                 var group: [MovedMessage] = []
                 while at < ids.count, bytes < Self.moveBytesMax, group.count < 64 {
-                    guard let location = index.location(ids[at]) else {
+                    // A move that an earlier look began may have ended while this one read and
+                    // waited: the message is elsewhere then, and the place not of this file.
+                    guard let location = index.location(ids[at]),
+                        location.place.segment == segment.number
+                    else {
                         at += 1
                         continue
                     }

@@ -87,6 +87,60 @@ import Testing
         }
     }
 
+    /// A look at a segment may begin while moves of an earlier one are still being written: the last
+    /// of them had become pointless, and nobody waited for the others.
+    @Test(arguments: 1...30)
+    func `Messages delivered while others move damage none of them`(_ seed: Int) throws {
+        let test = TestWorld(seed: UInt64(seed)) {
+            $0.cacheBytes = 0
+            $0.reclaimsEagerly = true
+        }
+        // Reading takes its time, too.
+        test.disk.hasWarmCache = false
+        test.disk.timing.operation = .microseconds(100)
+        test.disk.timing.sync = .milliseconds(2)
+        test.disk.timing.spread = 4
+        try test.world.run {
+            let spool = try await test.open()
+            let loop = test.world.loops[0]
+            let random = SimRandom(seed: UInt64(seed))
+            var queued: [QueueID] = []
+            for _ in 0..<400 {
+                let id = spool.nextID()
+                let body = [UInt8](repeating: 65, count: 200 + Int(random.below(1500)))
+                try await spool.accept(message(id, body: body))
+                queued.append(id)
+                while queued.count > 30 {
+                    // The newest often is the last of a group that moves.
+                    let at = queued.count - 1 - Int(random.below(UInt64(queued.count)))
+                    let done = queued.remove(at: at)
+                    // Marks that bring a bounce count once they are synced, with the batch before.
+                    let bounce = spool.nextID()
+                    loop.spawn { @Sendable in
+                        let failed = MarkGroup(
+                            id: done,
+                            marks: [mark(0, .failed)],
+                            caused: [message(bounce, from: nil)]
+                        )
+                        _ = await spool.record(failed)
+                        let sent = MarkGroup(id: bounce, marks: [mark(0, .delivered)])
+                        _ = await spool.record(sent)
+                    }
+                }
+                if random.below(3) == 0 {
+                    await loop.sleep(for: .microseconds(Int64(random.below(9000))))
+                }
+            }
+            await loop.sleep(for: .seconds(3))
+            for id in queued {
+                #expect(spool.message(id)?.hold == nil)
+                _ = try await spool.content(of: id)
+            }
+            await spool.close()
+        }
+        #expect(!test.disk.image.files.contains { $0.path.hasPrefix("damaged/") })
+        #expect(test.events.notices.filter { $0.contains("have changed") } == [])
+
     @Test func `A clock that is not believed is not believed after the next start either`() throws {
         let first = TestWorld()
         let id = try first.world.run {
