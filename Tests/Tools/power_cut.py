@@ -7,10 +7,11 @@ power_cut.c, loaded into the relay, writes down every change the relay makes bel
 random moment of a mixed load the relay is killed, and from that journal the spool is put together
 anew as a power cut might have left it: all that a sync which had ended made durable, and of the rest
 any part, down to single sectors and single names; the contract is that of `Disk` (EkidenRuntime).
-The relay starts on what is left, and so on. What might have been left at other moments before the cut
-is examined, too: what was acknowledged by then must be in it, unless it had arrived. In the end everything that was acknowledged must have
-been delivered, byte for byte, or bounced where the recipient was refused; nothing may be found
-damaged; what was delivered twice must have been delivered just before a cut.
+The relay starts on what is left, and so on. What might have been left
+at other moments before the cut is examined, too: what was acknowledged by then must be in it, unless
+it had arrived. In the end everything that was acknowledged must have been delivered, byte for byte,
+or bounced where the recipient was refused; nothing may be found damaged, by `spool verify` or by the
+relay; what was delivered twice must have been delivered just before a cut.
 
 Two things keep the tool honest. Before each cut all changes in the journal, put together, must be
 what is on the disk, so nothing escapes the journal; and with --lie the syncs of files, of
@@ -200,7 +201,7 @@ class World:
         self.arguments, self.directory = arguments, directory
         self.port, self.sink_port, self.slow_port = free_port(), free_port(), free_port()
         self.spool = f"{directory}/spool"
-        self.relay, self.lives = None, 0
+        self.relay, self.lives, self.log_read = None, 0, 0
         self.sinks = [Sink(arguments.binary, self.sink_port, f"{directory}/sink",
                            "rcpt~bad=550:5.1.1:no such user")]
         self.slow = None
@@ -319,6 +320,14 @@ hosts = ["127.0.0.1:{self.sink_port}"]
         except FileNotFoundError:
             return []
 
+    def errors(self):
+        """What the relay logged as an error since it was last asked."""
+        with open(f"{self.directory}/relay.log", encoding="utf-8", errors="replace") as file:
+            file.seek(self.log_read)
+            lines = file.readlines()
+            self.log_read = file.tell()
+        return [line.strip() for line in lines if " error " in line[:40]]
+
     def end(self):
         if self.relay and self.relay.poll() is None:
             self.relay.terminate()
@@ -426,6 +435,7 @@ class Run:
         self.starts = []
         self.complaints = []
         self.image = {}
+        self.damaged = []
         self.load = self.arrivals = None
         os.mkdir(self.world.spool, 0o700)
 
@@ -501,8 +511,15 @@ class Run:
 
     def started(self):
         self.starts.append(self.world.await_listener())
-        if self.world.damaged():
-            self.complain(f"in damaged/: {self.world.damaged()}")
+        self.check()
+
+    def check(self):
+        """Whether the relay itself found anything wrong."""
+        if self.world.damaged() != self.damaged:
+            self.damaged = self.world.damaged()
+            self.complain(f"in damaged/: {self.damaged}")
+        for line in self.world.errors():
+            self.complain(f"the relay says: {line}")
 
     # From the first start to the verdict
 
@@ -538,6 +555,7 @@ class Run:
             world.relay.terminate()
             if world.relay.wait(60) != 0:
                 self.complain("the relay did not stop well")
+            self.check()
             damage = world.verify(world.spool)
             if damage:
                 self.complain(f"spool verify at the end: {damage}")
