@@ -140,6 +140,7 @@ import Testing
         }
         #expect(!test.disk.image.files.contains { $0.path.hasPrefix("damaged/") })
         #expect(test.events.notices.filter { $0.contains("have changed") } == [])
+    }
 
     @Test func `A clock that is not believed is not believed after the next start either`() throws {
         let first = TestWorld()
