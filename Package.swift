@@ -77,7 +77,8 @@ targets += library(
     [
         mail, runtime, smtp, "EkidenConfiguration", "EkidenSpool", "EkidenResolver",
         "EkidenControl", "EkidenRelay",
-    ]
+    ],
+    fixtures: ["Trial/known-seeds.txt"]
 )
 
 // Executables

@@ -4,6 +4,8 @@ struct Arguments {
         case help
         case one(UInt64)
         case many(ClosedRange<UInt64>)
+        /// The seeds of a file, one at the beginning of each line.
+        case known(String)
         case shrink(UInt64)
         /// A child's part: every `stride`-th seed of the range.
         case worker(ClosedRange<UInt64>, stride: UInt64)
@@ -14,10 +16,12 @@ struct Arguments {
     private(set) var isTraced = false
     private(set) var problem: String?
     private(set) var processes: Int?
+    private(set) var isTwice = false
 
     static let usage = """
         Usage: ekiden-sim --seed N [--trace] [--hours H]
-               ekiden-sim --seeds A..B [--hours H] [--processes P]
+               ekiden-sim --seeds A..B [--twice] [--hours H] [--processes P]
+               ekiden-sim --known FILE [--twice] [--hours H]
                ekiden-sim --shrink N [--hours H]
 
         Runs the whole relay in a simulated world: clients, mail hosts, name servers, network, disk
@@ -26,6 +30,8 @@ struct Arguments {
 
           --seed N       run one world; --trace prints all that happens in it
           --seeds A..B   run a range, some at a time; a line for each that failed, and a summary
+          --known FILE   run the seeds of a file, one at the beginning of each line
+          --twice        run each world in two processes, and compare their traces
           --shrink N     find a smaller world of a seed that fails
           --hours H      virtual hours in which things go wrong (else as the seed says)
           --processes P  worlds at a time (else one for each processor)
@@ -40,7 +46,8 @@ struct Arguments {
             switch word {
             case "--help", "-h": return
             case "--trace": isTraced = true
-            case "--seed", "--shrink", "--seeds", "--hours", "--worker", "--processes":
+            case "--twice": isTwice = true
+            case "--seed", "--shrink", "--seeds", "--known", "--hours", "--worker", "--processes":
                 guard !rest.isEmpty else {
                     problem = "\(word) needs a value"
                     return
@@ -61,6 +68,7 @@ struct Arguments {
         case "--processes":
             processes = Int(value)
             if (processes ?? 0) < 1 { problem = "\(value) is no number of processes" }
+        case "--known": mode = .known(value)
         case "--seed", "--shrink":
             guard let seed = UInt64(value) else {
                 problem = "\(value) is no seed: a seed is a number"

@@ -15,6 +15,8 @@ struct Crew {
         var accepted = 0
         var bad: [UInt64] = []
         var counts: [String: Int] = [:]
+        /// The trace of each seed, as it was the first time.
+        var hashes: [UInt64: Substring] = [:]
     }
 
     private struct Child {
@@ -27,6 +29,49 @@ struct Crew {
         let processes = arguments.processes ?? max(Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))), 1)
         var sum = Sum()
         let began = Self.now()
+        var failed = false
+        for _ in 0..<(arguments.isTwice ? 2 : 1) {
+            if !runBatches(seeds, processes, &sum, began) { failed = true }
+        }
+        report(sum, began)
+        return sum.bad.isEmpty && !failed ? 0 : 1
+    }
+
+    /// The seeds of a file, one after the other, each as a range of its own.
+    func run(file: String) -> Int32 {
+        guard let handle = fopen(file, "r") else {
+            print("can't read \(file): \(String(cString: strerror(errno)))")
+            return 2
+        }
+        defer { fclose(handle) }
+        var seeds: [UInt64] = []
+        var line: UnsafeMutablePointer<CChar>?
+        var room = 0
+        defer { free(line) }
+        while getline(&line, &room, handle) > 0, let text = line {
+            let words = String(cString: text).split(whereSeparator: { $0 == " " || $0 == "\n" })
+            if let seed = words.first.flatMap({ UInt64($0) }) { seeds.append(seed) }
+        }
+        var sum = Sum()
+        let began = Self.now()
+        var failed = false
+        for seed in seeds {
+            for _ in 0..<(arguments.isTwice ? 2 : 1) {
+                if !runBatches(seed...seed, 1, &sum, began, isQuiet: true) { failed = true }
+            }
+        }
+        report(sum, began)
+        return sum.bad.isEmpty && !failed ? 0 : 1
+    }
+
+    /// False when a child did not end as it should.
+    private func runBatches(
+        _ seeds: ClosedRange<UInt64>,
+        _ processes: Int,
+        _ sum: inout Sum,
+        _ began: Double,
+        isQuiet: Bool = false
+    ) -> Bool {
         var next = seeds.lowerBound
         var failed = false
         while next <= seeds.upperBound {
@@ -45,10 +90,9 @@ struct Crew {
                 }
             }
             next = last + 1
-            progress(sum, began)
+            if !isQuiet { progress(sum, began) }
         }
-        report(sum, began)
-        return sum.bad.isEmpty && !failed ? 0 : 1
+        return !failed
     }
 
     private func start(_ seeds: ClosedRange<UInt64>, _ stride: UInt64) -> Child? {
@@ -76,12 +120,17 @@ struct Crew {
         if words.first == "broken", words.count > 2 {
             print("seed \(words[1]): BROKEN: \(words[2...].joined(separator: " "))")
         }
-        guard words.first == "world", words.count >= 5, let seed = UInt64(words[1]) else { return }
+        guard words.first == "world", words.count >= 6, let seed = UInt64(words[1]) else { return }
         sum.worlds += 1
         sum.virtualSeconds += Double(words[2]) ?? 0
         sum.accepted += Int(words[3]) ?? 0
         if words[4] == "bad" { sum.bad.append(seed) }
-        for count in words.count > 5 ? words[5].split(separator: ",") : [] {
+        if let before = sum.hashes[seed], before != words[5] {
+            print("seed \(seed): BROKEN: its trace was \(before), and now is \(words[5])")
+            sum.bad.append(seed)
+        }
+        sum.hashes[seed] = words[5]
+        for count in words.count > 6 ? words[6].split(separator: ",") : [] {
             let parts = count.split(separator: "=")
             if parts.count == 2 { sum.counts[String(parts[0]), default: 0] += Int(parts[1]) ?? 0 }
         }
@@ -99,6 +148,7 @@ struct Crew {
             "\(sum.worlds) worlds, \(sum.bad.count) bad, \(Int(Double(sum.worlds) / seconds * 10)) "
                 + "in 10 s, \(Int(sum.virtualSeconds / 3600)) virtual hours"
         )
+        fflush(nil)
     }
 
     private func report(_ sum: Sum, _ began: Double) {

@@ -35,7 +35,8 @@ struct Runner {
             let counts = verdict.counts.keys.sorted().map { "\($0)=\(verdict.counts[$0] ?? 0)" }
             print(
                 "world \(seed) \(Int(verdict.virtualSeconds)) \(verdict.accepted) "
-                    + "\(verdict.isGood ? "good" : "bad") \(counts.joined(separator: ","))"
+                    + "\(verdict.isGood ? "good" : "bad") \(String(verdict.hash, radix: 16)) "
+                    + counts.joined(separator: ",")
             )
             for violation in verdict.violations { print("broken \(seed) \(violation)") }
             fflush(nil)

@@ -21,6 +21,8 @@ case .shrink(let seed):
     Runner(arguments).shrink(seed)
 case .worker(let seeds, let stride):
     Runner(arguments).work(seeds, stride)
+case .known(let file):
+    exit(Crew(arguments).run(file: file))
 case .many(let seeds):
     exit(Crew(arguments).run(seeds))
 }

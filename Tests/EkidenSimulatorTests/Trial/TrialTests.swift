@@ -7,11 +7,11 @@ import Testing
     /// Small worlds: what is tested here is the world, not the relay.
     private static var diet: Diet {
         var diet = Diet()
-        diet.lettersMax = 30
+        diet.lettersMax = 12
         return diet
     }
 
-    @Test(arguments: [1, 2, 3, 4, 5] as [UInt64])
+    @Test(arguments: [1, 3] as [UInt64])
     func `the same seed is the same world, line by line`(seed: UInt64) {
         var first: [String] = []
         let one = Trial.run(seed, diet: Self.diet) { first.append($0) }
@@ -24,11 +24,11 @@ import Testing
         #expect(differs == nil, "line \(differs?.0 ?? 0): \(differs?.1 ?? "")")
         #expect(one.hash == two.hash && one.lineCount == two.lineCount)
         #expect(one.isGood, "\(one.violations)")
-        #expect(one.lineCount > 100)
+        #expect(one.lineCount > 50)
     }
 
     @Test func `another seed is another world`() {
-        let hashes = (1...5).map { Trial.run($0, diet: Self.diet).hash }
+        let hashes = (1...3).map { Trial.run($0, diet: Self.diet).hash }
         #expect(Set(hashes).count == hashes.count)
     }
 
