@@ -66,6 +66,8 @@ final class SegmentSupply: @unchecked Sendable {
     private(set) var hasReserve: Bool
     /// Files under `log/` that are free to become segments.
     private(set) var spares: [String]
+    /// Names of segments' files that are renamed, but not yet durably, by the segments' numbers.
+    private var leaving: [UInt32: String] = [:]
     /// Why the last attempt to make a segment or the reserve failed.
     private(set) var failure: DiskFailure?
     private var isWorking = false
@@ -151,31 +153,35 @@ final class SegmentSupply: @unchecked Sendable {
     }
 
     /// Gives a file's room back to the supply; keeps at most one spare beyond what is missing.
+    /// When it returns the segment's name is durably gone.
+    ///
+    /// The name goes by a rename, and when the sync behind it fails, by one more rename at the next
+    /// try: a later sync proves nothing for a name an earlier one had failed on, but it does for
+    /// what is renamed anew. A segment that came back after a crash would bring back the messages
+    /// in it, while the marks that end them are gone with a younger one.
     func recycle(_ number: UInt32) async throws(DiskFailure) {
-        let path = SegmentName.segment(number)
+        let name = leaving[number] ?? SegmentName.segment(number)
+        var spare = SegmentName.spare(number)
+        if leaving[number] != nil {
+            spare = SegmentName.spare(nextNumber)
+            nextNumber += 1
+        }
+        do throws(DiskFailure) { try await disk.rename(name, to: spare) } catch {
+            guard error.kind == .notFound else { throw error }
+            // Somebody took it away.
+            leaving[number] = nil
+            return try await disk.syncDirectory("log")
+        }
+        leaving[number] = spare
+        try await disk.syncDirectory("log")
+        leaving[number] = nil
         let missing = (next == nil ? 1 : 0) + (hasReserve ? 0 : 1)
         if spares.count < max(1, missing) {
-            let spare = SegmentName.spare(number)
-            // A spare as soon as it has the name, for a failed sync is not tried with a rename again.
-            try await takeAway { () throws(DiskFailure) in
-                try await self.disk.rename(path, to: spare)
-                self.spares.append(spare)
-            }
+            spares.append(spare)
             refill()
         } else {
-            try await takeAway { () throws(DiskFailure) in try await self.disk.remove(path) }
+            try? await disk.remove(spare)
         }
-    }
-
-    /// Takes a name away, durably. It may be gone: an earlier try had done so, and only its sync had
-    /// failed.
-    private func takeAway(
-        _ change: () async throws(DiskFailure) -> Void
-    ) async throws(DiskFailure) {
-        do { try await change() } catch {
-            if error.kind != .notFound { throw error }
-        }
-        try await disk.syncDirectory("log")
     }
 
     private func makeSegment() async throws(DiskFailure) -> LogSegment {
