@@ -79,7 +79,7 @@ final class House: Sendable {
         for plan in verdict.reports { caused.append(await compose(plan, job, settings)) }
         if !verdict.marks.isEmpty {
             let group = MarkGroup(id: job.message, marks: verdict.marks, caused: caused)
-            _ = await spool.record(group)
+            if await spool.record(group) == .abandoned { tellAbandoned(job, report) }
         }
         for event in verdict.events { log(event) }
         for message in caused { tellAccepted(message, about: job.message) }
@@ -93,6 +93,21 @@ final class House: Sendable {
                 }
             },
             isDamaged: verdict.isDamaged
+        )
+    }
+
+    /// Rule 3: where we live to see that something may happen twice, it is said.
+    private func tellAbandoned(_ job: DeliveryJob, _ report: AttemptReport) {
+        let delivered = zip(job.recipients, report.results).compactMap { recipient, result in
+            if case .delivered = result { recipient.address.text } else { nil }
+        }
+        guard !delivered.isEmpty else { return }
+        notice(
+            .error,
+            "relay",
+            "the disk did not take the outcome before the relay stopped: delivered to <"
+                + delivered.joined(separator: ">, <") + "> and may be delivered twice",
+            id: job.message
         )
     }
 

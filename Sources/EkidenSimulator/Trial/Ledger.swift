@@ -67,6 +67,8 @@ package final class Ledger {
     var perhapsRemoved: Set<Place> = []
     /// From a confirmed hold to the request of its release.
     var heldSince: [String: Instant] = [:]
+    /// Held at any time, perhaps without a confirmation.
+    var everHeld: Set<String> = []
     package var violations: [String] = []
 
     var copyCount: Int { copyOrder.count }

@@ -23,8 +23,9 @@ final class Machine: @unchecked Sendable {
     var diskFaults = SimDiskFaults()
     var diskTiming = SimDiskTiming()
     var isFull = false
-    /// When something was last wrong with the disk.
-    var diskTroubledAt: Instant?
+    /// Since when the disk is not well, and since when it is again.
+    private var troubledSince: Instant?
+    private var wellSince: Instant?
 
     init(town: Town) {
         self.town = town
@@ -75,7 +76,7 @@ final class Machine: @unchecked Sendable {
         case .failure(let failure):
             town.trace.note("machine could not start: \(failure.text)")
             town.count("start-failed")
-            if diskTroubledAt == nil { town.ledger.violation("no start: \(failure.text)") }
+            if troubledSince == nil { town.ledger.violation("no start: \(failure.text)") }
             // Its supervisor tries again.
             town.world.schedule(after: .zero) { self.die(.kill, silently: false) }
         }
@@ -87,7 +88,19 @@ final class Machine: @unchecked Sendable {
         disk.faults = diskFaults
         disk.timing = diskTiming
         disk.capacityBytes = isFull ? image.files.reduce(1000) { $0 + $1.byteCount } : nil
-        if isFull || !diskFaults.inputOutputOneIn.isEmpty { diskTroubledAt = town.world.instant }
+        if isFull || !diskFaults.inputOutputOneIn.isEmpty {
+            troubledSince = unwrittenSince ?? town.world.instant
+            wellSince = nil
+        } else if wellSince == nil {
+            wellSince = town.world.instant
+        }
+    }
+
+    /// Outcomes since then may not be written if the relay ends now, since the disk was not well;
+    /// once it is, the relay has some seconds to make up for it.
+    private var unwrittenSince: Instant? {
+        if let wellSince, town.world.instant - wellSince > .seconds(30) { return nil }
+        return troubledSince
     }
 
     // MARK: Off
@@ -95,13 +108,15 @@ final class Machine: @unchecked Sendable {
     func kill() { die(.kill, silently: false) }
 
     func cutPower() {
-        town.powerLost()
+        // Marks are durable after 20 ms and a sync, which may be slow.
+        town.outcomesLost(since: town.world.instant + .seconds(-2))
         die(.powerLoss(random.branch()), silently: true)
     }
 
     private func die(_ death: SimDeath, silently: Bool) {
         guard state != .off, let disk else { return }
         town.trace.note("machine dies")
+        if let unwrittenSince { town.outcomesLost(since: unwrittenSince) }
         image = disk.die(death)
         town.world.network.machineDied(loops, silently: silently)
         town.world.removeLoops(loops)
@@ -131,7 +146,6 @@ final class Machine: @unchecked Sendable {
             self.town.world.schedule(after: .zero) {
                 guard self.boot == number, self.state == .stopping else { return }
                 self.town.trace.note("machine stopped")
-                self.town.stopped()
                 self.die(.kill, silently: false)
             }
         }

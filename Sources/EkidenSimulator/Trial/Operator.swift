@@ -22,7 +22,7 @@ extension Town {
             case .retry:
                 for id in picked { await act(.retry, id, relay) }
             case .release:
-                for id in ledger.heldSince.keys.sorted() { await act(.release, id, relay) }
+                for id in ledger.everHeld.sorted() { await act(.release, id, relay) }
             case .suspend: _ = try? await ask(.suspend(site: site, seconds: 600), relay)
             case .resume: _ = try? await ask(.resume(site: site), relay)
             case .reload: _ = try? await ask(.reload, relay)
@@ -39,7 +39,8 @@ extension Town {
         let places = copy.recipients.map { Place(id: id, recipient: $0) }
         // Whatever becomes of the request, from here on it may have happened.
         if action == .delete { ledger.perhapsRemoved.formUnion(places) }
-        if action == .release || action == .retry { ledger.heldSince[id] = nil }
+        if action == .release { ledger.heldSince[id] = nil }
+        if action == .hold { ledger.everHeld.insert(id) }
         let boot = machine.boot
         let done: Bool
         do {
@@ -58,9 +59,7 @@ extension Town {
             for place in places where ledger.removed[place] == nil {
                 ledger.perhapsRemoved.remove(place)
             }
-        case (.release, false):
-            // It is gone, or it failed; asked again at the next round.
-            break
+        case (.release, true): ledger.everHeld.remove(id)
         default: break
         }
         count("operator-\(action.rawValue)")

@@ -125,19 +125,11 @@ extension Town {
 
     // MARK: Duplicates (Promise 3)
 
-    /// Deliveries whose marks a power loss may take: of the last 20 ms, and of the time since the
-    /// disk was last well.
-    func powerLost() {
-        let now = world.instant
-        let slowest = Duration.milliseconds(20) + .seconds(plan.faults.isEmpty ? 1 : 2)
-        var since = Instant(
-            nanoseconds: max(0, (now - Instant(nanoseconds: 0) - slowest).wholeNanoseconds)
-        )
-        if let troubled = machine.diskTroubledAt { since = min(since, troubled) }
+    /// The relay ended, and outcomes of this start since then may not be on the disk: the last ones
+    /// before a power loss, those of a time in which the disk could not be written.
+    func outcomesLost(since: Instant) {
         powerLosses.append(PowerLoss(boot: machine.boot, since: since))
     }
-
-    func stopped() {}
 
     /// How often a host may see this again: it took it, and the relay may not know.
     private func excuses(_ transactions: [HostTransaction]) -> Int {
@@ -202,7 +194,7 @@ extension Town {
     }
 }
 
-/// A power loss: marks written since then may be gone.
+/// An end of the relay that takes outcomes with it: those settled since then.
 struct PowerLoss {
     let boot: Int
     let since: Instant

@@ -171,7 +171,6 @@ package final class Town: @unchecked Sendable {
             machine.isFull = isFull
             machine.adjustDisk()
         case .diskErrors(let operation, let oneIn):
-            machine.diskTroubledAt = world.instant
             machine.diskFaults.inputOutputOneIn[operation] = oneIn == 0 ? nil : oneIn
             machine.adjustDisk()
         case .diskSlow(let isSlow):
