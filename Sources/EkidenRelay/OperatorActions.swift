@@ -138,7 +138,30 @@ extension Relay {
         let result = await dispatch.ask {
             $0.scheduler.hold(id, hold, at: self.dispatch.moment)
         }
-        return problem(result, id)
+        if let problem = problem(result, id) { return problem }
+        return await whatFlies(id)
+    }
+
+    /// A hold stops nothing that is under way, so it is done when that is over. What is still being
+    /// delivered after a while, or was delivered meanwhile, is told.
+    private func whatFlies(_ id: QueueID) async -> ControlProblem? {
+        let end = house.owner.now() + Self.inFlightPatience
+        while true {
+            let (flying, isQueued) = await dispatch.ask {
+                ($0.scheduler.inFlight(id), self.house.spool.message(id) != nil)
+            }
+            if !isQueued { return Self.noMessage(id) }
+            if flying == 0 { return nil }
+            if house.owner.now() >= end {
+                return ControlProblem(
+                    .inFlight,
+                    "\(id.text) is held, but \(flying) of its recipients are being delivered at "
+                        + "this moment",
+                    hint: "what is not delivered now stays: ekiden queue show \(id.text)"
+                )
+            }
+            await house.owner.sleep(for: .milliseconds(50))
+        }
     }
 
     /// First out of the scheduler, so that nothing is sent that was deleted; then for good.
