@@ -32,6 +32,9 @@ final class Machine: @unchecked Sendable {
         random = town.random.branch()
     }
 
+    /// What is on its disk now.
+    var files: [(path: String, byteCount: Int)] { image.files }
+
     // MARK: On
 
     func start() {

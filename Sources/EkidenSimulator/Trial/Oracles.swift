@@ -178,6 +178,26 @@ extension Town {
         ledger.violation("\(place.text) of k\(letter.key) is nowhere")
     }
 
+    /// With nothing queued and no bit rotten, nothing is left on the disk but the log's own few
+    /// files, and nothing was ever called damaged.
+    func checkDisk(_ files: [(path: String, byteCount: Int)]) {
+        var logBytes = 0
+        for file in files {
+            if file.path.hasPrefix("damaged/") {
+                ledger.violation("called damaged: \(file.path), \(file.byteCount) bytes")
+            } else if file.path.hasPrefix("large/") {
+                ledger.violation("left behind: \(file.path), \(file.byteCount) bytes")
+            } else if file.path.hasSuffix("segment") || file.path.hasSuffix("spare") {
+                logBytes += file.byteCount
+            }
+        }
+        // docs/SPOOL.md: below twice the live bytes, of which there are none, and four segments; one
+        // more is being made and one may be leaving.
+        if logBytes > 6 * plan.segmentBytes {
+            ledger.violation("the log has \(logBytes) bytes in segments of \(plan.segmentBytes)")
+        }
+    }
+
     // MARK: At each crash
 
     /// Promise 1 is checked by crashes: what was acknowledged must turn up in the end.

@@ -235,6 +235,7 @@ package final class Town: @unchecked Sendable {
     private func finish() {
         guard !isOver else { return }
         isOver = true
+        checkDisk(machine.files)
         trace.note("the queue is empty")
     }
 
