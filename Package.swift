@@ -99,7 +99,13 @@ targets += [
 ]
 
 targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))
-targets.append(.testTarget(name: "StoryTests", dependencies: ["ekiden"], swiftSettings: settings))
+targets.append(
+    .testTarget(
+        name: "StoryTests",
+        dependencies: ["ekiden", "ekiden-sim"],
+        swiftSettings: settings
+    )
+)
 
 // One contract for the disk, held against both worlds.
 targets.append(
