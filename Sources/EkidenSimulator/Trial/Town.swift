@@ -27,6 +27,9 @@ package final class Town: @unchecked Sendable {
     package private(set) var counts: [String: Int] = [:]
     /// The hosts a domain ever had.
     private var hostsEver: [String: Set<String>] = [:]
+    /// The sites a host ever was of: sets of hosts, which may still have connections when their
+    /// domain has moved.
+    private var sitesEver: [String: Set<String>] = [:]
     private var handedOver: Set<Int> = []
     var powerLosses: [PowerLoss] = []
     private(set) var isCalm = false
@@ -107,8 +110,11 @@ package final class Town: @unchecked Sendable {
             + (open.first?.text ?? "none")
     }
 
-    private func noteHost(_ host: String, of domain: String) {
-        hostsEver[domain, default: []].insert(host)
+    private func noteHosts(_ names: [String], of domain: String, site: String) {
+        for name in names {
+            hostsEver[domain, default: []].insert(name)
+            sitesEver[name, default: []].insert(site)
+        }
     }
 
     /// Whether a host of the domain refused for good before it knew for whom.
@@ -119,7 +125,7 @@ package final class Town: @unchecked Sendable {
     /// At no time has the relay more connections to a host than its sites may have, each of which
     /// is a domain, or several with the same hosts.
     func checkConnections(_ host: MailHost) {
-        let sites = plan.domains.count { hostsEver[$0.name, default: []].contains(host.name) }
+        let sites = sitesEver[host.name, default: []].count
         // Faulty name servers make more sites than the plan has.
         if counts["names", default: 0] > 0 { return }
         let open = world.network.openConnections(to: host.endpoint)
@@ -136,10 +142,15 @@ package final class Town: @unchecked Sendable {
                     ($0.offset * 10 + 10, hosts[$0.element].name)
                 }
                 names.zones.setMX(domain.name, exchangers)
-                for exchanger in exchangers { noteHost(exchanger.1, of: domain.name) }
+                let hostNames = exchangers.map { $0.1 }
+                noteHosts(
+                    hostNames,
+                    of: domain.name,
+                    site: hostNames.sorted().joined(separator: ",")
+                )
             case .address:
                 names.zones.setAddresses(domain.name, [Self.address(ofHost: domain.hosts[0])])
-                noteHost(hosts[domain.hosts[0]].name, of: domain.name)
+                noteHosts([hosts[domain.hosts[0]].name], of: domain.name, site: domain.name)
             case .null: names.zones.setNullMX(domain.name)
             case .missing: names.zones.remove(domain.name)
             case .dead:
@@ -195,7 +206,7 @@ package final class Town: @unchecked Sendable {
         guard plan.domains[index].kind == .steady else { return }
         // The last host is the reports' own.
         let host = random.int(in: 0...hosts.count - 2)
-        noteHost(hosts[host].name, of: plan.domains[index].name)
+        noteHosts([hosts[host].name], of: plan.domains[index].name, site: hosts[host].name)
         names.zones.setMX(plan.domains[index].name, [(5, hosts[host].name)])
     }
 
