@@ -614,7 +614,8 @@ class Run:
             print(f"lost: {recipient}, {message.content_length} bytes, acknowledged before cut {cut}")
         for recipient in arrivals.changed[:20]:
             print(f"changed: {recipient}")
-        return bool(missing or arrivals.changed or self.complaints or late or without or tardy)
+        slow = self.arguments.times and (late or tardy)
+        return bool(missing or arrivals.changed or self.complaints or without or slow)
 
 
 def main():
@@ -631,6 +632,8 @@ def main():
     parser.add_argument("--share", type=float, default=1.0, help="of the syncs that --lie means")
     parser.add_argument("--lie", choices=("files", "names", "all"),
                         help="count syncs of these for nothing")
+    parser.add_argument("--times", action="store_true",
+                        help="fail for what was too late, too: for a machine with nothing else to do")
     parser.add_argument("--keep", action="store_true", help="keep every journal and image")
     parser.add_argument("--directory", help="where to work; must not exist (else in memory if there is room)")
     arguments = parser.parse_args()
