@@ -59,7 +59,10 @@ struct ClockWatch: Equatable, Sendable {
                 return .paused(text)
             }
         }
-        newestRecord = max(newestRecord, min(wall, newestRecord + passed + Self.stepMin))
+        // While the clock is not believed, only what has passed is certain: a little more with each
+        // tick would soon come to all of the leap.
+        let grace = pause == nil ? Self.stepMin : .zero
+        newestRecord = max(newestRecord, min(wall, newestRecord + passed + grace))
         if pause != nil, now - agreesSince >= Self.agreementNeeded {
             pause = nil
             newestRecord = wall

@@ -195,4 +195,20 @@ import Testing
         watch.confirm(wall: leap)
         #expect(watch.pause == nil)
     }
+
+    @Test func `A leap is not written down bit by bit, however often the clock is looked at`() {
+        let start = SimWorld.firstWallTime
+        var now = Instant(nanoseconds: 0)
+        var wall = start + .seconds(5 * 86_400)
+        var watch = ClockWatch(newestRecord: start, wall: wall, now: now)
+        for _ in 0..<20_000 {
+            now = now + .milliseconds(1)
+            wall = wall + .milliseconds(1)
+            #expect(watch.tick(wall: wall, now: now) == .none)
+        }
+        #expect(watch.believed(wall) <= start + .seconds(21))
+        #expect(
+            ClockWatch(newestRecord: watch.believed(wall), wall: wall, now: now).pause != nil
+        )
+    }
 }
