@@ -1,13 +1,20 @@
-// Makes the names of large bodies durable. Syncing a directory is as dear as any flush, so it
-// begins when a name is made, while the body still arrives, and messages that ask while one runs
-// share the next, as the log's appends share theirs. Any loop; the syncs run on the owner's.
+// Makes the names in a directory durable. Syncing one is as dear as any flush, so for a large body it
+// begins when the name is made, while the body still arrives, and all who ask while one runs share
+// the next, as the log's appends share theirs. Nobody else may sync the directory: a failed sync
+// takes the names of all with it (`Disk`). Any loop; the syncs run on the owner's.
 
 import EkidenRuntime
 import Synchronization
 
 final class DirectorySync: Sendable {
-    /// Number of the sync that makes a name durable.
-    struct Ticket: Sendable, Equatable { fileprivate let number: Int }
+    /// A moment before a name is changed: number of the first sync that may come upon the change.
+    struct Mark: Sendable, Equatable { fileprivate let number: Int }
+
+    /// Number of the sync that makes a name durable; none since the mark may have failed.
+    struct Ticket: Sendable, Equatable {
+        fileprivate let mark: Mark
+        fileprivate let number: Int
+    }
 
     private struct State {
         /// Syncs begun; the last of them may still run.
@@ -20,7 +27,7 @@ final class DirectorySync: Sendable {
         var failed: (number: Int, why: DiskFailure)?
 
         func outcome(of ticket: Ticket) -> DiskFailure? {
-            guard let failed, failed.number >= ticket.number else { return nil }
+            guard let failed, failed.number >= ticket.mark.number else { return nil }
             return failed.why
         }
 
@@ -40,17 +47,28 @@ final class DirectorySync: Sendable {
         self.path = path
     }
 
-    /// Sees to it that every name made before this call becomes durable; `wait` says when.
-    func begin() -> Ticket {
+    /// To be asked for before a name is made, renamed or removed.
+    func mark() -> Mark {
+        state.withLock { Mark(number: $0.isRunning ? $0.begun : $0.begun + 1) }
+    }
+
+    /// Makes the changes since the mark durable, which have been made. Errors: the disk's; the
+    /// changes may be durable or not, and only a name changed anew can become so for certain.
+    func sync(since mark: Mark) async throws(DiskFailure) {
+        try await wait(for: begin(since: mark))
+    }
+
+    /// Sees to it that every name made since the mark becomes durable; `wait` says when.
+    func begin(since mark: Mark) -> Ticket {
         let (ticket, starts) = state.withLock { state -> (Ticket, Bool) in
             if state.isRunning {
                 // It may have begun before the name was made.
                 state.mustGoOn = true
-                return (Ticket(number: state.begun + 1), false)
+                return (Ticket(mark: mark, number: state.begun + 1), false)
             }
             state.isRunning = true
             state.begun += 1
-            return (Ticket(number: state.begun), true)
+            return (Ticket(mark: mark, number: state.begun), true)
         }
         if starts { owner.call { self.owner.spawn { await self.run() } } }
         return ticket
@@ -77,13 +95,14 @@ final class DirectorySync: Sendable {
             let (served, again) = state.withLock { state in
                 if let failure { state.failed = (state.begun, failure) }
                 let served = state.waiting.filter { $0.ticket.number <= state.begun }
+                    .map { ($0.continuation, state.outcome(of: $0.ticket)) }
                 state.waiting.removeAll { $0.ticket.number <= state.begun }
                 state.isRunning = state.mustGoOn
                 if state.mustGoOn { state.begun += 1 }
                 state.mustGoOn = false
                 return (served, state.isRunning)
             }
-            for one in served { one.continuation.resume(returning: failure) }
+            for (continuation, outcome) in served { continuation.resume(returning: outcome) }
             goesOn = again
         }
     }

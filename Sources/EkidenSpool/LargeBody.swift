@@ -75,10 +75,11 @@ package final class BodyIntake {
     }
 
     private func becomeLarge() async throws(SpoolRefusal) {
+        let mark = names.mark()
         do { file = try await disk.open(LargeName.path(id.number), .create, lane: .bulk) } catch {
             throw SpoolRefusal(error)
         }
-        nameTicket = names.begin()
+        nameTicket = names.begin(since: mark)
         let bytes = takeBuffer()
         let whole = bytes.count / LargeName.blockBytes * LargeName.blockBytes
         try await write(bytes[0..<whole], sync: false)

@@ -58,6 +58,8 @@ final class LogSegment: @unchecked Sendable {
 /// `@unchecked Sendable`: touched on the owner loop alone.
 final class SegmentSupply: @unchecked Sendable {
     private let disk: any Disk
+    /// Whoever changes names under `log/` makes them durable by this alone.
+    let names: DirectorySync
     private let owner: Loop
     private let segmentBytes: Int
     private var nextNumber: UInt32
@@ -85,6 +87,7 @@ final class SegmentSupply: @unchecked Sendable {
         spares: [String]
     ) {
         self.disk = disk
+        names = DirectorySync(disk: disk, owner: owner, path: "log")
         self.owner = owner
         self.segmentBytes = segmentBytes
         self.nextNumber = nextNumber
@@ -166,14 +169,15 @@ final class SegmentSupply: @unchecked Sendable {
             spare = SegmentName.spare(nextNumber)
             nextNumber += 1
         }
+        let mark = names.mark()
         do throws(DiskFailure) { try await disk.rename(name, to: spare) } catch {
             guard error.kind == .notFound else { throw error }
             // Somebody took it away.
             leaving[number] = nil
-            return try await disk.syncDirectory("log")
+            return try await names.sync(since: mark)
         }
         leaving[number] = spare
-        try await disk.syncDirectory("log")
+        try await names.sync(since: mark)
         leaving[number] = nil
         let missing = (next == nil ? 1 : 0) + (hasReserve ? 0 : 1)
         if spares.count < max(1, missing) {
@@ -218,10 +222,11 @@ final class SegmentSupply: @unchecked Sendable {
     /// Renames a file of the supply, durably; when that fails it is a spare under either name.
     private func rename(_ path: String, to new: String) async throws(DiskFailure) {
         var name = path
+        let mark = names.mark()
         do throws(DiskFailure) {
             if path != new { try await disk.rename(path, to: new) }
             name = new
-            try await disk.syncDirectory("log")
+            try await names.sync(since: mark)
         } catch {
             spares.append(name)
             throw error

@@ -187,12 +187,13 @@ final class SpoolLog: @unchecked Sendable {
             frames: segment.frames,
             isQueued: { index.contains($0) }
         )
+        let mark = supply.names.mark()
         do throws(DiskFailure) {
             let file = try await createAnew(Footer.path(segment.number))
             let failure = await writeWhole(footer.encoded(), to: file)
             await disk.close(file)
             if let failure { throw failure }
-            try await disk.syncDirectory("log")
+            try await supply.names.sync(since: mark)
             segment.hasFooter = true
             segment.frames = []
         } catch {

@@ -100,10 +100,10 @@ import Testing
             try await test.disk.makeDirectory("large")
             let names = DirectorySync(disk: test.disk, owner: test.world.loops[0], path: "large")
             let before = test.disk.counts[.syncDirectory, default: 0]
-            let tickets = (0..<10).map { _ in names.begin() }
+            let tickets = (0..<10).map { _ in names.begin(since: names.mark()) }
             for ticket in tickets { try await names.wait(for: ticket) }
             #expect(test.disk.counts[.syncDirectory, default: 0] - before == 2)
-            try await names.wait(for: names.begin())
+            try await names.wait(for: names.begin(since: names.mark()))
             #expect(test.disk.counts[.syncDirectory, default: 0] - before == 3)
         }
     }
@@ -114,11 +114,29 @@ import Testing
             try await test.disk.makeDirectory("large")
             let names = DirectorySync(disk: test.disk, owner: test.world.loops[0], path: "large")
             test.disk.broken[.syncDirectory] = .inputOutput
-            let unsure = names.begin()
+            let unsure = names.begin(since: names.mark())
             await #expect(throws: DiskFailure.self) { try await names.wait(for: unsure) }
             test.disk.broken = [:]
-            try await names.wait(for: names.begin())
+            try await names.wait(for: names.begin(since: names.mark()))
             await #expect(throws: DiskFailure.self) { try await names.wait(for: unsure) }
+        }
+    }
+
+    @Test func `A name made while a sync is under way that fails is unsure, too`() throws {
+        let test = TestWorld()
+        try test.world.run {
+            try await test.disk.makeDirectory("large")
+            let names = DirectorySync(disk: test.disk, owner: test.world.loops[0], path: "large")
+            test.disk.broken[.syncDirectory] = .inputOutput
+            let first = names.begin(since: names.mark())
+            let mark = names.mark()
+            let second = names.begin(since: mark)
+            await #expect(throws: DiskFailure.self) { try await names.wait(for: first) }
+            test.disk.broken = [:]
+            await #expect(throws: DiskFailure.self) { try await names.wait(for: second) }
+            // Made before a sync that failed, and asked for only when that had ended.
+            await #expect(throws: DiskFailure.self) { try await names.sync(since: mark) }
+            try await names.sync(since: names.mark())
         }
     }
 }
