@@ -24,10 +24,21 @@ extension Relay {
             throw ControlProblem(.notFound, "no message in the queue matches")
         }
         var outcomes: [any ControlRow] = []
-        var done = 0
+        var changed: [QueueID] = []
         for target in targets {
             if let problem = await apply(action, to: target, peer.uid) {
                 outcomes.append(OutcomeRow(id: target.id, problem: problem))
+            } else {
+                changed.append(target.id)
+            }
+        }
+        // All are held before any is waited for, and they are waited for together: else the first
+        // slow delivery would keep the others going.
+        let until = house.owner.now() + Self.inFlightPatience
+        var done = 0
+        for id in changed {
+            if action == .hold, let problem = await whatFlies(id, until: until) {
+                outcomes.append(OutcomeRow(id: id, problem: problem))
             } else {
                 done += 1
             }
@@ -138,14 +149,12 @@ extension Relay {
         let result = await dispatch.ask {
             $0.scheduler.hold(id, hold, at: self.dispatch.moment)
         }
-        if let problem = problem(result, id) { return problem }
-        return await whatFlies(id)
+        return problem(result, id)
     }
 
     /// A hold stops nothing that is under way, so it is done when that is over. What is still being
     /// delivered after a while, or was delivered meanwhile, is told.
-    private func whatFlies(_ id: QueueID) async -> ControlProblem? {
-        let end = house.owner.now() + Self.inFlightPatience
+    private func whatFlies(_ id: QueueID, until end: Instant) async -> ControlProblem? {
         while true {
             let (flying, isQueued) = await dispatch.ask {
                 ($0.scheduler.inFlight(id), self.house.spool.message(id) != nil)
