@@ -145,10 +145,13 @@ package final class BodyIntake {
             disk: disk,
             name: name,
             byteCount: byteCount,
-            fresh: fresh ?? []
+            fresh: fresh ?? [],
+            memory: memory,
+            freshBytes: freshBytes
         )
-        // From here on the cache counts them.
-        forgetFresh()
+        // From here on the reader counts them.
+        fresh = nil
+        freshBytes = 0
         return .stored(reader, byteCount: byteCount)
     }
 
@@ -189,13 +192,28 @@ final class LargeBodyReader: BodyReader, @unchecked Sendable {
     let byteCount: Int
     /// The blocks as they came in, while they are still in memory; else empty.
     private let fresh: [Bytes]
+    /// What they were taken from, and how much. The cache alone does not bound them: a session that
+    /// sends the body keeps it when the cache has let it go.
+    private let memory: MemoryShare?
+    private let freshBytes: Int
 
-    init(disk: any Disk, name: LargeName, byteCount: Int, fresh: [Bytes] = []) {
+    init(
+        disk: any Disk,
+        name: LargeName,
+        byteCount: Int,
+        fresh: [Bytes] = [],
+        memory: MemoryShare? = nil,
+        freshBytes: Int = 0
+    ) {
         self.disk = disk
         self.name = name
         self.byteCount = byteCount
         self.fresh = fresh
+        self.memory = memory
+        self.freshBytes = freshBytes
     }
+
+    deinit { memory?.giveBack(freshBytes) }
 
     /// Memory that this value keeps from being freed, in bytes.
     var retainedBytes: Int { fresh.count * LargeName.blockBytes + name.checksums.count * 4 }

@@ -13,7 +13,7 @@ package final class Spool: Sendable {
     private let settings: SpoolSettings
     private let lock: DiskFile
     private let largeNames: DirectorySync
-    /// For the blocks of large bodies while they come in; then the cache counts them.
+    /// For the blocks of large bodies that are in memory: while they come in, wait and are sent.
     let freshMemory: MemoryShare
 
     private init(log: SpoolLog, lock: DiskFile) {
@@ -24,7 +24,7 @@ package final class Spool: Sendable {
         disk = log.disk
         settings = log.settings
         largeNames = DirectorySync(disk: disk, owner: owner, path: "large")
-        freshMemory = MemoryShare(bytesMax: settings.cacheBytes / 2)
+        freshMemory = MemoryShare(bytesMax: settings.cacheBytes)
     }
 
     /// Opens the spool, from a task of the loop that will own it: takes the lock, reads the log,
