@@ -63,9 +63,8 @@ package final class SessionCrew: Sendable {
         for loop in loops {
             loop.call {
                 let handles = self.roll.withLock { roll in
-                    roll.open[loop.index].filter { which($0.value) }.map(\.key)
+                    roll.open[loop.index].filter { which($0.value) }.map(\.key).sorted()
                 }
-                // The order of cancelling decides nothing: each ends by itself.
                 for handle in handles { loop.cancel(handle) }
             }
         }

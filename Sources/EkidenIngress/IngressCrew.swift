@@ -77,7 +77,7 @@ package final class IngressCrew: Sendable {
         roll.withLock { $0.isStopping = true }
         for loop in loops {
             loop.call {
-                let open = self.roll.withLock { $0.open[loop.index] }
+                let open = self.roll.withLock { $0.open[loop.index].sorted() }
                 for handle in open { loop.cancel(handle) }
             }
         }

@@ -8,13 +8,18 @@ import Synchronization
 
 /// Names a socket, listener, timer or signal of one loop. The generation tells a new user of an
 /// index from the last one, so that a stale event never wakes a stranger.
-package struct Handle: Sendable, Hashable {
+package struct Handle: Sendable, Hashable, Comparable {
     package let index: Int32
     package let generation: UInt32
 
     package init(index: Int32, generation: UInt32) {
         self.index = index
         self.generation = generation
+    }
+
+    /// An order that is the same in every run, unlike a hash table's own.
+    package static func < (a: Handle, b: Handle) -> Bool {
+        (a.index, a.generation) < (b.index, b.generation)
     }
 }
 
