@@ -188,6 +188,17 @@ final class SegmentSupply: @unchecked Sendable {
         }
     }
 
+    /// Gives the room of a spare back to the file system. When that fails it stays at hand.
+    func dropSpare() async throws(DiskFailure) {
+        guard let spare = spares.popLast() else { return }
+        do throws(DiskFailure) { try await disk.remove(spare) } catch {
+            if error.kind != .notFound {
+                spares.append(spare)
+                throw error
+            }
+        }
+    }
+
     private func makeSegment() async throws(DiskFailure) -> LogSegment {
         let number = nextNumber
         if let spare = spares.popLast() { return try await adopt(spare, isReserve: false) }

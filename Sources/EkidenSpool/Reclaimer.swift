@@ -13,12 +13,23 @@ extension SpoolLog {
     /// Bytes of all files of the log.
     var logBytes: Int { (segments.count + supply.fileCount) * settings.segmentBytes }
 
+    /// How room comes back.
+    private enum Step {
+        case reclaim(LogSegment)
+        /// A file of the supply that nothing waits for.
+        case dropSpare
+    }
+
     /// Runs until the spool is closed.
     func reclaimLoop() async {
         while !isStopping {
             owner.setDeadline(reclaimSignal, .distantFuture)
-            if let oldest = nextToReclaim() {
-                let isDone = await reclaim(oldest)
+            if let step = nextStep() {
+                let isDone =
+                    switch step {
+                    case .reclaim(let oldest): await reclaim(oldest)
+                    case .dropSpare: await dropSpare()
+                    }
                 restsUntil = owner.now() + settings.eagerReclaimRest
                 if isDone { continue }
                 owner.setDeadline(reclaimSignal, owner.now() + settings.guardInterval)
@@ -28,21 +39,37 @@ extension SpoolLog {
         }
     }
 
-    private func nextToReclaim() -> LogSegment? {
+    private func nextStep() -> Step? {
         guard let oldest = segments.first, oldest !== active, oldest !== segments.last
         else { return nil }
         let live = index.liveBytes[oldest.number] ?? 0
-        if live == 0 { return oldest }
+        if live == 0 { return .reclaim(oldest) }
         guard let active, trouble == nil else { return nil }
-        // On a full disk only what surely fits into the segment at hand is moved.
-        let fits = supply.next != nil || live + live / 4 < active.room
-        if supply.isShort || active.isReserve { return fits ? oldest : nil }
-        if settings.reclaimsEagerly, owner.now() >= restsUntil { return oldest }
+        // Surely into the segment at hand: then the log is one segment shorter.
+        let fits = live + live / 4 < active.room
+        // On a full disk nothing else is moved.
+        if supply.isShort || active.isReserve {
+            return supply.next != nil || fits ? .reclaim(oldest) : nil
+        }
+        if settings.reclaimsEagerly, owner.now() >= restsUntil { return .reclaim(oldest) }
         // docs/SPOOL.md: space used stays below twice the live bytes and four segments.
         let isOver =
             logBytes + settings.segmentBytes
             > 2 * index.totalLiveBytes + 4 * settings.segmentBytes
-        return isOver ? oldest : nil
+        guard isOver else { return nil }
+        // Were the spare counted, two segments would be too many for mail that nearly fills one,
+        // and moving it would not change that. Without it more than half of the segments' bytes
+        // are dead when there are too many, so that moving makes them fewer.
+        return fits || supply.spares.isEmpty ? .reclaim(oldest) : .dropSpare
+    }
+
+    /// False when it can't be done now.
+    private func dropSpare() async -> Bool {
+        do throws(DiskFailure) { try await supply.dropSpare() } catch {
+            notice(.warning, "a spare segment could not be removed: \(error.text)")
+            return false
+        }
+        return true
     }
 
     /// False when it can't be done now.

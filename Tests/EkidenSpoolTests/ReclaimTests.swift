@@ -58,6 +58,39 @@ import Testing
         }
     }
 
+    /// Two segments are more than twice the mail in them when that nearly fills one; moving it all
+    /// to the end of the log again and again would never change that.
+    @Test(arguments: 1...60)
+    func `Moving comes to an end`(_ seed: Int) throws {
+        let test = TestWorld(seed: UInt64(seed)) { $0.cacheBytes = 0 }
+        try test.world.run {
+            let spool = try await test.open()
+            let loop = test.world.loops[0]
+            let random = SimRandom(seed: UInt64(seed))
+            let most = random.int(in: 50_000...58_000)
+            var liveBytes = 0
+            var kept = 0
+            while liveBytes < most {
+                let id = spool.nextID()
+                let body = [UInt8](repeating: 65, count: random.int(in: 2_000...16_000))
+                try await spool.accept(message(id, body: body))
+                if random.below(3) != 0 {
+                    _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
+                } else {
+                    liveBytes += body.count
+                    kept += 1
+                }
+            }
+            await loop.sleep(for: .seconds(5))
+            let settled = spool.statistics
+            await loop.sleep(for: .seconds(60))
+            #expect(spool.statistics.messages == kept)
+            #expect(spool.statistics.framesWritten - settled.framesWritten < 10)
+            #expect(settled.logBytes <= 2 * settled.liveBytes + 4 * 65_536)
+            await spool.close()
+        }
+    }
+
     @Test func `Damage found while moving leaves the message on hold, never nowhere`() throws {
         let test = TestWorld { $0.cacheBytes = 0 }
         try test.world.run {
