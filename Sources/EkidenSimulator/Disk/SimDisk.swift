@@ -36,6 +36,9 @@ package final class SimDisk: Disk, @unchecked Sendable {
     /// Gets a line for each operation when it ends: what, path, offset and count, result.
     package var noted: ((String) -> Void)?
 
+    /// Called when an operation has ended, before its result is told.
+    package var ended: ((SimDiskOperation) -> Void)?
+
     package private(set) var operationCount = 0
     package internal(set) var syncCount = 0
     package private(set) var counts: [SimDiskOperation: Int] = [:]
@@ -147,6 +150,7 @@ package final class SimDisk: Disk, @unchecked Sendable {
                 result = body(.whole)
             }
             note(operation, path, detail, result)
+            ended?(operation)
             then(result)
         }
     }

@@ -66,14 +66,23 @@ package final class Ledger {
     var removed: [Place: Instant] = [:]
     var perhapsRemoved: Set<Place> = []
     /// From a confirmed hold to the request of its release.
-    var heldSince: [String: Instant] = [:]
+    var heldSince: [String: (at: Instant, boot: Int)] = [:]
     /// Held at any time, perhaps without a confirmation.
     var everHeld: Set<String> = []
     package var violations: [String] = []
 
     var copyCount: Int { copyOrder.count }
 
-    func violation(_ text: String) { if violations.count < 50 { violations.append(text) } }
+    /// More of them say nothing new; the world need not go on.
+    static let violationsMax = 20
+    /// Called with each violation as it is found.
+    var noted: ((String) -> Void)?
+
+    func violation(_ text: String) {
+        guard violations.count < Self.violationsMax else { return }
+        violations.append(text)
+        noted?(text)
+    }
 
     func acknowledge(_ id: String, _ letter: Letter, _ recipients: [String], at: Instant) {
         if copies[id] != nil { violation("\(id) was given out twice") }

@@ -43,6 +43,7 @@ final class Machine: @unchecked Sendable {
         boot += 1
         let disk = SimDisk(world: town.world, image: image, random: random.branch())
         disk.hasWarmCache = town.plan.hasWarmCache
+        disk.ended = { [unowned town] in town.diskMoved($0) }
         self.disk = disk
         adjustDisk()
         loops = town.world.addLoops(town.plan.loops, at: town.plan.relayAddress)
@@ -101,22 +102,34 @@ final class Machine: @unchecked Sendable {
 
     /// Outcomes since then may not be written if the relay ends now, since the disk was not well;
     /// once it is, the relay has some seconds to make up for it.
-    private var unwrittenSince: Instant? {
+    var unwrittenSince: Instant? {
         if let wellSince, town.world.instant - wellSince > .seconds(30) { return nil }
         return troubledSince
     }
 
     // MARK: Off
 
-    func kill() { die(.kill, silently: false) }
+    func kill() { die(.kill, silently: false, lostSince: unwrittenSince) }
 
     func cutPower() {
-        // Marks are durable after 20 ms and a sync, which may be slow.
-        town.outcomesLost(since: town.world.instant + .seconds(-2))
-        die(.powerLoss(random.branch()), silently: true)
+        town.outcomesLost(since: town.lossHorizon)
+        die(.powerLoss(random.branch()), silently: true, lostSince: town.lossHorizon)
     }
 
-    private func die(_ death: SimDeath, silently: Bool) {
+    /// In the middle of the disk operation that comes so many after this.
+    func crash(afterOperations count: Int, losesPower: Bool) {
+        guard let disk else { return }
+        disk.crashAtOperation = disk.operationCount + count
+        disk.whenCrashed = { [unowned self] in
+            town.trace.note("machine crashes at disk operation \(disk.operationCount)")
+            if losesPower { cutPower() } else { kill() }
+        }
+    }
+
+    /// No crash that was to come comes any more.
+    func calmDown() { disk?.crashAtOperation = nil }
+
+    private func die(_ death: SimDeath, silently: Bool, lostSince: Instant? = nil) {
         guard state != .off, let disk else { return }
         town.trace.note("machine dies")
         if let unwrittenSince { town.outcomesLost(since: unwrittenSince) }
@@ -127,7 +140,7 @@ final class Machine: @unchecked Sendable {
         relay = nil
         self.disk = nil
         state = .off
-        town.checkRecovery(of: image)
+        town.checkRecovery(of: image, lostSince: lostSince)
         bootLater()
     }
 

@@ -19,6 +19,8 @@ package struct HostTemper: Sendable {
     package var dribbles = false
     /// Its troubles include 5xx answers to anything.
     package var saysFinal = false
+    /// Now and then it knows no postmaster.
+    package var refusesPostmaster = false
     package init() {}
 }
 
@@ -133,6 +135,9 @@ final class MailHost: @unchecked Sendable {
     /// The answer to a recipient, by the class that its address names.
     func answer(to recipient: String) -> String {
         if recipient.hasPrefix("bad") { return "550 5.1.1 no such mailbox" }
+        if temper.refusesPostmaster, recipient.hasPrefix("postmaster"), random.once(in: 2) {
+            return "550 5.1.1 no postmaster here"
+        }
         if recipient.hasPrefix("full"), random.once(in: 2) { return "452 4.2.2 mailbox full" }
         if let greylisting = temper.greylisting {
             let seen = firstSeen[recipient] ?? loop.now()

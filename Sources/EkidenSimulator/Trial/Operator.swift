@@ -10,8 +10,13 @@ extension Town {
     private static let root = ControlPeer(uid: 0, gid: 0, pid: 1)
 
     func operate(_ deed: TrialFault.QueueDeed) {
+        // Mostly what is still in the queue.
         let ids = ledger.copyOrder
-        let picked = (0..<3).compactMap { _ in ids.isEmpty ? nil : random.pick(ids) }
+        let open = ledger.open().map(\.id)
+        let picked = (0..<3).compactMap { index in
+            let among = open.isEmpty || index == 2 ? ids : open
+            return among.isEmpty ? nil : random.pick(among)
+        }
         let site = "mx0.test"
         machine.with { [unowned self] relay in
             switch deed {
@@ -21,6 +26,11 @@ extension Town {
                 for id in picked.prefix(1) { await act(.delete, id, relay) }
             case .retry:
                 for id in picked { await act(.retry, id, relay) }
+            case .retryThenDelete:
+                for id in picked {
+                    await act(.retry, id, relay)
+                    await act(.delete, id, relay)
+                }
             case .release:
                 for id in ledger.everHeld.sorted() { await act(.release, id, relay) }
             case .suspend: _ = try? await ask(.suspend(site: site, seconds: 600), relay)
@@ -50,7 +60,7 @@ extension Town {
         trace.note("operator: \(action.rawValue) \(id) \(done ? "done" : "refused")")
         guard machine.boot == boot else { return }
         switch (action, done) {
-        case (.hold, true): ledger.heldSince[id] = world.instant
+        case (.hold, true): ledger.heldSince[id] = (world.instant, boot)
         case (.delete, true):
             for place in places where !isKnownEnded(place) {
                 ledger.removed[place] = world.instant
@@ -63,6 +73,7 @@ extension Town {
         default: break
         }
         count("operator-\(action.rawValue)")
+        if done, action == .hold || action == .delete { checkDone() }
     }
 
     private func isKnownEnded(_ place: Place) -> Bool {

@@ -37,12 +37,18 @@ extension Town {
             if ledger.removed[place] != nil {
                 ledger.violation("\(place.text) was removed, and then delivered")
             }
-            if let held = ledger.heldSince[id], held < transaction.takenAt {
+            // What was in flight when it was held goes on to the end of its attempt.
+            if let held = ledger.heldSince[id],
+                held.boot < transaction.boot || held.at + Self.attemptMax < transaction.takenAt
+            {
                 ledger.violation("\(place.text) was delivered while it was held")
             }
             ledger.arrivals[place, default: []].append(transaction)
         }
     }
+
+    /// An attempt's time, and some for its last answer.
+    private static let attemptMax = Duration.seconds(420)
 
     /// Promise 4: bytes are sacred. Returns the id from our Received field.
     private func checkContent(_ message: [UInt8], _ letter: Letter) -> String? {
@@ -108,20 +114,32 @@ extension Town {
 
     /// A report of failure exactly when one is due.
     private func checkDue(_ place: Place) {
-        if place.recipient.hasPrefix("s.") || place.recipient.hasPrefix("postmaster") { return }
+        if place.recipient == plan.postmaster {
+            return ledger.violation("\(place.text) gets reports alone, and one is about it")
+        }
+        if place.recipient.hasPrefix("s.") { return }
         let domain = place.recipient.split(separator: "@").last.map { String($0) } ?? ""
         let kind = plan.domains.first { $0.name == domain }?.kind
         if kind == .null || kind == .missing || kind == .dead { return }
         if ledger.refusals.contains(place.recipient) || hasRudeHost(domain) { return }
-        if let copy = ledger.copies[place.id], world.instant - copy.at < expiryFloor {
+        guard let copy = ledger.copies[place.id] else { return }
+        if world.instant - copy.at < expiryFloor {
             ledger.violation("\(place.text) was given up \(world.instant - copy.at) after it came")
+        }
+        // With all well for so long it had its turn, unless its box is full half of the time.
+        let isFull = place.recipient.hasPrefix("full")
+        let enough: Duration = plan.ceiling * 2 + Self.calmMin
+        let expires: Instant = copy.at + (plan.lifetime - clockSlack)
+        if let calmSince, !isFull, expires > calmSince + enough {
+            ledger.violation("\(place.text) was given up with its hosts well for hours")
         }
     }
 
-    /// Nothing can have expired sooner, with the clock as it was set.
-    private var expiryFloor: Duration {
-        counts["clock", default: 0] > 0 ? .zero : plan.lifetime - plan.ceiling
-    }
+    /// A site is left alone for half an hour at most; the rest is for long queues at slow hosts.
+    private static let calmMin = Duration.seconds(2 * 3600)
+
+    /// Nothing can have expired sooner, with the clock as it was set. Leaps of days must not count.
+    private var expiryFloor: Duration { plan.lifetime - plan.ceiling - clockSlack }
 
     // MARK: Duplicates (Promise 3)
 
@@ -131,12 +149,21 @@ extension Town {
         powerLosses.append(PowerLoss(boot: machine.boot, since: since))
     }
 
+    /// Outcomes since then may be gone with a power loss now: marks are durable after 20 ms and a
+    /// sync, which may be slow, unless the disk is not well.
+    var lossHorizon: Instant {
+        let last = world.instant + .seconds(-2)
+        return machine.unwrittenSince.map { min($0, last) } ?? last
+    }
+
     /// How often a host may see this again: it took it, and the relay may not know.
     private func excuses(_ transactions: [HostTransaction]) -> Int {
-        transactions.count { transaction in
-            guard let settled = transaction.settledAt else { return true }
-            return powerLosses.contains { $0.boot == transaction.boot && settled >= $0.since }
-        }
+        transactions.count { isExcused($0) }
+    }
+
+    func isExcused(_ transaction: HostTransaction) -> Bool {
+        guard let settled = transaction.settledAt else { return true }
+        return powerLosses.contains { $0.boot == transaction.boot && settled >= $0.since }
     }
 
     // MARK: When the world has come to rest
@@ -175,6 +202,8 @@ extension Town {
     /// Promise 2: exactly one end.
     private func judgeEnd(_ place: Place, _ letter: Letter) {
         if ledger.hasEnded(place) { return }
+        // Nobody to tell, and nobody else would hear of it.
+        if letter.sender == nil, ledger.refusals.contains(plan.postmaster) { return }
         ledger.violation("\(place.text) of k\(letter.key) is nowhere")
     }
 
@@ -200,11 +229,9 @@ extension Town {
 
     // MARK: At each crash
 
-    /// Promise 1 is checked by crashes: what was acknowledged must turn up in the end.
-    func checkDurable(_ id: String) {}
-
     /// Recovering twice is recovering once, from any image a crash leaves.
-    func checkRecovery(of image: SimDiskImage) {
+    func checkRecovery(of image: SimDiskImage, lostSince: Instant?) {
+        checkImage(image, lostSince: lostSince)
         guard plan.seed % 4 == 0 else { return }
         let once = Recovery.list(image.copy(), plan, times: 1)
         let twice = Recovery.list(image.copy(), plan, times: 2)
@@ -222,16 +249,20 @@ struct PowerLoss {
 
 /// Opens a spool on a copy of an image, in a world of its own.
 enum Recovery {
+    static func settings(_ plan: TrialPlan) -> SpoolSettings {
+        var settings = SpoolSettings()
+        settings.segmentBytes = plan.segmentBytes
+        settings.freeBytesMin = 0
+        return settings
+    }
+
     static func list(_ image: SimDiskImage, _ plan: TrialPlan, times: Int) -> [String] {
         var image = image
         var found: [String] = []
         for _ in 0..<times {
             let world = SimWorld(seed: plan.seed)
             let disk = SimDisk(world: world, image: image)
-            var settings = SpoolSettings()
-            settings.segmentBytes = plan.segmentBytes
-            settings.freeBytesMin = 0
-            let fixed = settings
+            let fixed = settings(plan)
             do {
                 found = try world.run {
                     let spool = try await Spool.open(
@@ -250,7 +281,7 @@ enum Recovery {
         return found
     }
 
-    private struct Deaf: EventSink {
+    struct Deaf: EventSink {
         func emit(_ event: Event, at: WallTime) {}
     }
 }

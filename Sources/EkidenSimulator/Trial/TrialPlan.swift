@@ -20,6 +20,8 @@ enum TrialFault {
     case kill
     case powerLoss
     case stop
+    /// Dies in the middle of the disk operation that comes so many after this.
+    case crash(operations: Int, losesPower: Bool)
     case weather(stormy: Bool)
     case host(Int, isUp: Bool)
     case trouble(Int, oneIn: UInt64)
@@ -31,13 +33,16 @@ enum TrialFault {
     case clock(Duration)
     case operate(QueueDeed)
 
-    enum QueueDeed: CaseIterable { case hold, release, retry, delete, suspend, resume, reload }
+    enum QueueDeed: CaseIterable {
+        case hold, release, retry, delete, retryThenDelete, suspend, resume, reload
+    }
 
     var name: String {
         switch self {
         case .kill: "kill"
         case .powerLoss: "power-loss"
         case .stop: "stop"
+        case .crash: "crash-at-operation"
         case .weather: "weather"
         case .host: "host-down"
         case .trouble: "host-trouble"
@@ -96,6 +101,7 @@ package struct TrialPlan {
     let hasWarmCache: Bool
     /// The domain reports go to, in addresses of senders.
     static let origin = "origin.test"
+    var postmaster: String { "postmaster@\(Self.origin)" }
 
     package init(seed: UInt64, hours: Double? = nil, diet: Diet = Diet()) {
         self.seed = seed
@@ -150,6 +156,7 @@ package struct TrialPlan {
         // them has to arrive.
         var temper = tempers[0]
         temper.saysFinal = false
+        temper.refusesPostmaster = random.once(in: 4)
         tempers.append(temper)
         domains.append(TrialDomain(name: Self.origin, kind: .steady, hosts: [hostCount]))
         hostCount += 1
@@ -220,7 +227,7 @@ package struct TrialPlan {
     }
 
     private func drawFault(_ random: SimRandom) -> TrialFault {
-        switch random.below(16) {
+        switch random.below(18) {
         case 0, 1: return .kill
         case 2, 3: return .powerLoss
         case 4: return .stop
@@ -235,6 +242,8 @@ package struct TrialPlan {
             return .diskErrors(random.pick(kinds), oneIn: random.pick([1, 3, 20]))
         case 13: return .diskSlow(true)
         case 14: return .clock(.seconds(random.pick([-7200, -60, 60, 3600, 172_800])))
+        case 15, 16:
+            return .crash(operations: random.int(in: 1...80), losesPower: random.once(in: 2))
         default: return .operate(random.pick(TrialFault.QueueDeed.allCases))
         }
     }
@@ -250,7 +259,7 @@ package struct TrialPlan {
         case .diskErrors(let operation, _): .diskErrors(operation, oneIn: 0)
         case .diskSlow: .diskSlow(false)
         case .clock(let step): .clock(.seconds(-step.wholeSeconds))
-        case .kill, .powerLoss, .stop, .moveExchangers, .operate: nil
+        case .kill, .powerLoss, .stop, .crash, .moveExchangers, .operate: nil
         }
     }
 
@@ -259,7 +268,7 @@ package struct TrialPlan {
         """
         [relay]
         hostname = "relay.test"
-        postmaster = "postmaster@\(Self.origin)"
+        postmaster = "\(postmaster)"
         stop_time = "20s"
         [[listener]]
         name = "in"

@@ -1,0 +1,145 @@
+// What the next start would find if the machine died at this moment, held against the ledger: every
+// acknowledged recipient without an end is there, none is there whose end was certain, holds hold.
+// Asked at every crash, at some of the 250s, when an operator was told that something is done, and
+// at disk operations drawn by the seed. The world does not notice: it happens on a copy of the disk,
+// in a world of its own.
+
+import EkidenMail
+import EkidenRuntime
+import EkidenSpool
+
+extension Town {
+    /// One change of the disk in so many is looked at as if the machine died after it.
+    private static let changesPerLook: UInt64 = 40
+    /// So is one 250 in so many.
+    private static let acknowledgementsPerLook: UInt64 = 6
+    /// Looks at one world at most: a long one has days of heartbeats.
+    private static let looksMax = 80
+
+    // MARK: When
+
+    /// Promise 1: it has had its 250, so no power loss takes it.
+    func checkDurable(_ id: String) {
+        if lookRandom.once(in: Self.acknowledgementsPerLook) { lookAtDisk(.nothing) }
+    }
+
+    /// An operator was told that it is done: no power loss undoes it.
+    func checkDone() { lookAtDisk(.nothing) }
+
+    /// A disk operation has ended.
+    func diskMoved(_ operation: SimDiskOperation) {
+        switch operation {
+        case .write, .sync, .syncDirectory, .rename, .remove: break
+        case .open, .size, .read, .preallocate, .list, .makeDirectory, .lock, .space: return
+        }
+        guard lookRandom.once(in: Self.changesPerLook) else { return }
+        lookAtDisk(lookRandom.once(in: 3) ? nil : .draw(lookRandom))
+    }
+
+    /// nil: the process would be killed.
+    private func lookAtDisk(_ loss: SimPowerLoss?) {
+        guard let image = machine.disk?.image, counts["looked-at-disk", default: 0] < Self.looksMax
+        else { return }
+        if let loss {
+            check(image.afterPowerLoss(lookRandom, loss), lostSince: lossHorizon, "a power loss")
+        } else {
+            check(image.afterKill(), lostSince: machine.unwrittenSince, "a kill")
+        }
+    }
+
+    /// What a crash really left; marks since `lostSince` may be gone.
+    func checkImage(_ image: SimDiskImage, lostSince: Instant?) {
+        check(image.copy(), lostSince: lostSince, "the crash")
+    }
+
+    // MARK: What must be there
+
+    private func check(_ image: SimDiskImage, lostSince: Instant?, _ what: String) {
+        count("looked-at-disk")
+        let found: [String: QueuedMessage]
+        do { found = try Recovery.queue(image, plan) } catch {
+            return ledger.violation("no start after \(what) at this moment: \(error)")
+        }
+        for id in ledger.copyOrder {
+            guard let copy = ledger.copies[id] else { continue }
+            let message = found[id]
+            if let message { checkHold(message, what) }
+            for recipient in copy.recipients {
+                let place = Place(id: id, recipient: recipient)
+                let isPending = message?.isPending(recipient) ?? false
+                if isPending {
+                    checkNotSettled(place, lostSince, what)
+                } else if !ledger.hasEnded(place), !isToldOf(place, copy, found) {
+                    ledger.violation("\(place.text) would be nowhere after \(what)")
+                }
+            }
+        }
+    }
+
+    private func checkHold(_ message: QueuedMessage, _ what: String) {
+        if message.hold?.reason == .damaged {
+            ledger.violation("\(message.id.text) would be damaged after \(what)")
+        }
+        if ledger.heldSince[message.id.text] != nil, message.hold == nil {
+            ledger.violation("\(message.id.text) would not be held any more after \(what)")
+        }
+    }
+
+    /// A report on it, or on another recipient of the letter, is in the queue; or there is nobody
+    /// to tell.
+    private func isToldOf(_ place: Place, _ copy: Copy, _ found: [String: QueuedMessage]) -> Bool {
+        guard let letter = ledger.letters[copy.key] else { return true }
+        if letter.sender == nil, ledger.refusals.contains(plan.postmaster) { return true }
+        return found.values.contains { message in
+            message.sender.isNull
+                && message.recipients.contains {
+                    $0.state == .pending
+                        && ($0.address.text == letter.sender || $0.address.text == plan.postmaster)
+                }
+        }
+    }
+
+    /// What has had its end may not be there to be sent again.
+    private func checkNotSettled(_ place: Place, _ lostSince: Instant?, _ what: String) {
+        if ledger.removed[place] != nil {
+            ledger.violation("\(place.text), removed, would be back after \(what)")
+        }
+        for arrival in ledger.arrivals[place] ?? [] {
+            guard let settled = arrival.settledAt, !isExcused(arrival) else { continue }
+            if let lostSince, settled >= lostSince { continue }
+            ledger.violation("\(place.text), delivered, would be sent again after \(what)")
+        }
+    }
+}
+
+extension QueuedMessage {
+    fileprivate func isPending(_ recipient: String) -> Bool {
+        recipients.contains { $0.state == .pending && $0.address.text == recipient }
+    }
+}
+
+extension Recovery {
+    /// What a start finds in the queue of an image, by id; the image is used up.
+    static func queue(
+        _ image: SimDiskImage,
+        _ plan: TrialPlan
+    ) throws -> [String: QueuedMessage] {
+        let world = SimWorld(seed: plan.seed)
+        let disk = SimDisk(world: world, image: image)
+        let settings = settings(plan)
+        let messages = try world.run {
+            let spool = try await Spool.open(
+                disk: disk,
+                owner: world.loops[0],
+                settings: settings,
+                events: Deaf()
+            ).spool
+            let messages = spool.messages(after: nil, limit: .max)
+            // So that its tasks end, and its memory is free again.
+            await spool.close()
+            return messages
+        }
+        world.discard()
+        return Dictionary(uniqueKeysWithValues: messages.map { ($0.id.text, $0) })
+    }
+}
