@@ -89,7 +89,7 @@ extension Town {
     /// to tell.
     private func isToldOf(_ place: Place, _ copy: Copy, _ found: [String: QueuedMessage]) -> Bool {
         guard let letter = ledger.letters[copy.key] else { return true }
-        if letter.sender == nil, ledger.refusals.contains(plan.postmaster) { return true }
+        if letter.sender == nil, ledger.untold.contains(place.id) { return true }
         return found.values.contains { message in
             message.sender.isNull
                 && message.recipients.contains {

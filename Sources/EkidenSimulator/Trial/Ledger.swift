@@ -66,9 +66,13 @@ package final class Ledger {
     var removed: [Place: Instant] = [:]
     var perhapsRemoved: Set<Place> = []
     /// From a confirmed hold to the request of its release.
-    var heldSince: [String: (at: Instant, boot: Int)] = [:]
+    var heldSince: [String: Instant] = [:]
     /// Held at any time, perhaps without a confirmation.
     var everHeld: Set<String> = []
+    /// The relay's word that it made a report, and what it is about.
+    var subjects: [String: String] = [:]
+    /// Messages of which the postmaster refused the report: the log alone tells their end.
+    var untold: Set<String> = []
     package var violations: [String] = []
 
     var copyCount: Int { copyOrder.count }

@@ -60,7 +60,7 @@ extension Town {
         trace.note("operator: \(action.rawValue) \(id) \(done ? "done" : "refused")")
         guard machine.boot == boot else { return }
         switch (action, done) {
-        case (.hold, true): ledger.heldSince[id] = (world.instant, boot)
+        case (.hold, true): ledger.heldSince[id] = world.instant
         case (.delete, true):
             for place in places where !isKnownEnded(place) {
                 ledger.removed[place] = world.instant

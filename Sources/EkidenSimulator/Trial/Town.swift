@@ -301,9 +301,24 @@ final class TownEvents: EventSink, @unchecked Sendable {
     init(town: Town) { self.town = town }
 
     func emit(_ event: Event, at: WallTime) {
+        heed(event)
         var line = BytesBuilder(capacity: 200)
         event.writeText(at: at, to: &line)
         let text = line.finish().text
         town.trace.note(text.last == "\n" ? String(text.dropLast()) : text)
+    }
+
+    /// A report that is refused for good is told to nobody but the log.
+    private func heed(_ event: Event) {
+        switch event {
+        case .accepted(let report):
+            if let about = report.about { town.ledger.subjects[report.id.text] = about.text }
+        case .attempt(let attempt):
+            guard attempt.status == .bounced, attempt.recipient.text == town.plan.postmaster,
+                let about = town.ledger.subjects[attempt.id.text]
+            else { return }
+            town.ledger.untold.insert(about)
+        default: break
+        }
     }
 }
