@@ -308,6 +308,9 @@ package final class Relay: Sendable {
     /// Messages in the spool. From a task of the first loop.
     package var queueLength: Int { house.spool.messageCount }
 
+    /// All of them, oldest first. From a task of the first loop.
+    package var queue: [QueuedMessage] { house.spool.messages(after: nil, limit: .max) }
+
     // MARK: Reload
 
     /// Takes another configuration: all of it that needs no restart. Open sessions keep what they

@@ -216,6 +216,10 @@ extension Loop {
         return !runQueue.isEmpty
     }
 
+    /// Puts the ready jobs into any order: between tasks none is promised, and what leans on one
+    /// shall be found out. For simulated worlds.
+    package func shuffleReadyJobs(by random: some RandomSource) { runQueue.shuffle(by: random) }
+
     package func finishTurn() {
         while !endOfTurn.isEmpty {
             let bodies = endOfTurn

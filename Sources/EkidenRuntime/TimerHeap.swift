@@ -62,6 +62,13 @@ struct JobRing {
         return job
     }
 
+    mutating func shuffle(by random: some RandomSource) {
+        for i in stride(from: count - 1, to: 0, by: -1) {
+            let j = Int(random.below(UInt64(i + 1)))
+            jobs.swapAt((head + i) & (jobs.count - 1), (head + j) & (jobs.count - 1))
+        }
+    }
+
     private mutating func grow() {
         var grown: [UnownedJob?] = Array(repeating: nil, count: jobs.count * 2)
         for i in 0..<count { grown[i] = jobs[(head + i) & (jobs.count - 1)] }

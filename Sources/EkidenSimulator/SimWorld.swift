@@ -17,6 +17,8 @@ package final class SimWorld: @unchecked Sendable {
     package private(set) var instant = Instant(nanoseconds: 1_000_000_000)
     /// What the wall clock says beyond monotonic time; tests step it.
     package var wallOffset: Duration
+    /// Jobs of a loop that are ready at once run in any order.
+    package var shufflesReady = false
     /// Set by a simulated crash: nothing of this world moves any more.
     package private(set) var isHalted = false
 
@@ -106,6 +108,7 @@ package final class SimWorld: @unchecked Sendable {
     private func turn(of loop: Loop) {
         currentLoop = number(of: loop)
         loop.beginTurn()
+        if shufflesReady { loop.shuffleReadyJobs(by: random) }
         // Small, uneven turns, so that loops interleave at many places.
         _ = loop.runJobs(limit: 1 + Int(random.below(24)))
         if !isHalted { loop.finishTurn() }

@@ -158,9 +158,11 @@ struct Crew {
             let seeds = sum.bad.sorted().prefix(20).map { "\($0)" }.joined(separator: " ")
             print("bad seeds: \(seeds)\nlook at one with: ekiden-sim --seed \(sum.bad[0]) --trace")
         }
+        let full = sum.counts["full-world"] ?? 0
         print(
-            "\(sum.worlds) worlds, \(sum.bad.count) bad; \(sum.accepted) messages accepted, "
-                + "\(Int(sum.virtualSeconds / 3600)) virtual hours in \(Int(seconds)) s"
+            "\(sum.worlds) worlds (\(full) with all that makes one count), \(sum.bad.count) bad; "
+                + "\(sum.accepted) messages accepted, \(Int(sum.virtualSeconds / 3600)) virtual hours "
+                + "in \(Int(seconds)) s"
         )
     }
 }

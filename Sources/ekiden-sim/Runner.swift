@@ -32,7 +32,8 @@ struct Runner {
         var seed = seeds.lowerBound
         while seed <= seeds.upperBound {
             let verdict = Trial.run(seed, hours: arguments.hours)
-            let counts = verdict.counts.keys.sorted().map { "\($0)=\(verdict.counts[$0] ?? 0)" }
+            var counts = verdict.counts.keys.sorted().map { "\($0)=\(verdict.counts[$0] ?? 0)" }
+            if verdict.isFull { counts.append("full-world=1") }
             print(
                 "world \(seed) \(Int(verdict.virtualSeconds)) \(verdict.accepted) "
                     + "\(verdict.isGood ? "good" : "bad") \(String(verdict.hash, radix: 16)) "

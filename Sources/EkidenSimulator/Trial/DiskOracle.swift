@@ -89,7 +89,11 @@ extension Town {
     /// to tell.
     private func isToldOf(_ place: Place, _ copy: Copy, _ found: [String: QueuedMessage]) -> Bool {
         guard let letter = ledger.letters[copy.key] else { return true }
-        if letter.sender == nil, ledger.untold.contains(place.id) { return true }
+        if letter.sender == nil,
+            ledger.untold.contains(place.id) || ledger.mayHaveRefusedReport(at: world.instant)
+        {
+            return true
+        }
         return found.values.contains { message in
             message.sender.isNull
                 && message.recipients.contains {
@@ -109,6 +113,74 @@ extension Town {
             if let lostSince, settled >= lostSince { continue }
             ledger.violation("\(place.text), delivered, would be sent again after \(what)")
         }
+    }
+}
+
+// MARK: - Index equals log
+
+/// What index and log said of messages when they said different things, by id.
+struct Disagreements {
+    var boot = 0
+    var words: [String: String] = [:]
+}
+
+extension Town {
+    /// Index looks of one world; each opens the spool on a copy of the disk.
+    private static let indexLooksMax = 40
+
+    /// Holds what the relay believes to be queued against what a start would find in its log now and
+    /// then, for as long as the world lasts.
+    func watchIndex() {
+        guard counts["looked-at-index", default: 0] < Self.indexLooksMax else { return }
+        let pause = lookRandom.duration(in: .seconds(60) ... .seconds(plan.isLong ? 7200 : 900))
+        world.schedule(after: pause) { [unowned self] in
+            if isOver { return }
+            disagreements = Disagreements(boot: machine.boot)
+            lookAtIndex()
+            // What was under way the first time has ended by the second.
+            world.schedule(after: .seconds(15)) { [unowned self] in
+                lookAtIndex()
+                watchIndex()
+            }
+        }
+    }
+
+    private func lookAtIndex() {
+        machine.with { [unowned self] relay in
+            guard machine.unwrittenSince == nil, let image = machine.disk?.image else { return }
+            count("looked-at-index")
+            let differences = compare(relay.queue, image.afterKill())
+            let before = disagreements
+            disagreements = Disagreements(boot: machine.boot, words: differences)
+            guard before.boot == machine.boot else { return }
+            for id in differences.keys.sorted() where before.words[id] == differences[id] {
+                ledger.violation("index and log differ: \(differences[id] ?? id)")
+            }
+        }
+    }
+
+    /// With nothing under way they must be equal.
+    func checkIndex(_ index: [QueuedMessage], _ image: SimDiskImage, _ what: String) {
+        let differences = compare(index, image)
+        for id in differences.keys.sorted() {
+            ledger.violation("index and log differ \(what): \(differences[id] ?? id)")
+        }
+    }
+
+    private func compare(_ index: [QueuedMessage], _ image: SimDiskImage) -> [String: String] {
+        let found: [String: QueuedMessage]
+        do { found = try Recovery.queue(image, plan) } catch { return ["": "no start: \(error)"] }
+        var differences: [String: String] = [:]
+        var rest = found
+        for message in index {
+            let id = message.id.text
+            let other = rest.removeValue(forKey: id)
+            if other != message {
+                differences[id] = "\(message), and in the log \(other.map { "\($0)" } ?? "nothing")"
+            }
+        }
+        for id in rest.keys { differences[id] = "\(id) is in the log alone" }
+        return differences
     }
 }
 

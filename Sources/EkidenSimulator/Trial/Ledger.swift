@@ -73,6 +73,8 @@ package final class Ledger {
     var subjects: [String: String] = [:]
     /// Messages of which the postmaster refused the report: the log alone tells their end.
     var untold: Set<String> = []
+    /// When the postmaster refused a report last; which one it was the log says a moment later.
+    var postmasterRefusedAt: Instant?
     package var violations: [String] = []
 
     var copyCount: Int { copyOrder.count }
@@ -86,6 +88,16 @@ package final class Ledger {
         guard violations.count < Self.violationsMax else { return }
         violations.append(text)
         noted?(text)
+    }
+
+    /// A report has just been refused, and the log does not say which yet.
+    func mayHaveRefusedReport(at now: Instant) -> Bool {
+        postmasterRefusedAt.map { now - $0 < .seconds(30) } ?? false
+    }
+
+    /// The relay ended, perhaps before the log could say which report was refused.
+    func relayEnded(at now: Instant) {
+        if mayHaveRefusedReport(at: now) { untold.formUnion(subjects.values) }
     }
 
     func acknowledge(_ id: String, _ letter: Letter, _ recipients: [String], at: Instant) {

@@ -109,9 +109,13 @@ final class Machine: @unchecked Sendable {
 
     // MARK: Off
 
-    func kill() { die(.kill, silently: false, lostSince: unwrittenSince) }
+    func kill() {
+        if state != .off { town.count("crashed") }
+        die(.kill, silently: false, lostSince: unwrittenSince)
+    }
 
     func cutPower() {
+        if state != .off { town.count("crashed") }
         town.outcomesLost(since: town.lossHorizon)
         die(.powerLoss(random.branch()), silently: true, lostSince: town.lossHorizon)
     }
@@ -133,6 +137,7 @@ final class Machine: @unchecked Sendable {
         guard state != .off, let disk else { return }
         town.trace.note("machine dies")
         if let unwrittenSince { town.outcomesLost(since: unwrittenSince) }
+        town.ledger.relayEnded(at: town.world.instant)
         image = disk.die(death)
         town.world.network.machineDied(loops, silently: silently)
         town.world.removeLoops(loops)
@@ -159,10 +164,13 @@ final class Machine: @unchecked Sendable {
         loops[0].spawn {
             await relay.stop()
             guard self.boot == number, self.state == .stopping else { return }
+            let left = relay.queue
             self.town.world.schedule(after: .zero) {
                 guard self.boot == number, self.state == .stopping else { return }
                 self.town.trace.note("machine stopped")
+                let isWell = self.unwrittenSince == nil
                 self.die(.kill, silently: false)
+                if isWell { self.town.checkIndex(left, self.image.copy(), "after the stop") }
             }
         }
     }

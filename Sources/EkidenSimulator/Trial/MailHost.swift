@@ -266,7 +266,12 @@ struct HostSession: ~Copyable {
         guard sender != nil else { return try await say("503 5.5.1 MAIL first") }
         let path = Self.path(line)
         let answer = host.answer(to: path)
-        if answer.hasPrefix("5") { host.shared.ledger.refusals.insert(path) }
+        if answer.hasPrefix("5") {
+            host.shared.ledger.refusals.insert(path)
+            if path == host.shared.plan.postmaster {
+                host.shared.ledger.postmasterRefusedAt = host.shared.world.instant
+            }
+        }
         if !answer.hasPrefix("2") { return try await say(answer) }
         // Noted before, so that a refusal drawn here counts for it.
         recipients.append(path)

@@ -40,7 +40,7 @@ extension Town {
         }
     }
 
-    private func ask(_ request: ControlRequest, _ relay: Relay) async throws -> ControlPage {
+    func ask(_ request: ControlRequest, _ relay: Relay) async throws -> ControlPage {
         try await relay.page(of: request, after: nil, for: Self.root)
     }
 

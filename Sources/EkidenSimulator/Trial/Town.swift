@@ -32,6 +32,9 @@ package final class Town: @unchecked Sendable {
     private var sitesEver: [String: Set<String>] = [:]
     private var handedOver: Set<Int> = []
     var powerLosses: [PowerLoss] = []
+    var idleSites = IdleSites()
+    /// Messages of which index and log said different things when last looked at.
+    var disagreements = Disagreements()
     /// For what is looked at; the world does not draw from it.
     let lookRandom: SimRandom
     private var clockError = Duration.zero
@@ -88,6 +91,12 @@ package final class Town: @unchecked Sendable {
 
     func count(_ what: String) { counts[what, default: 0] += 1 }
 
+    /// Worlds with less in them say less: `ekiden-sim` tells how many had it all.
+    package var isFull: Bool {
+        ledger.copyCount >= 100 && plan.domains.count >= 3 && counts["crashed", default: 0] > 0
+            && TrialFault.names.count { counts[$0] != nil } >= 3
+    }
+
     // MARK: The run
 
     /// Runs the world to its end; then the ledger has what was found.
@@ -101,6 +110,9 @@ package final class Town: @unchecked Sendable {
             world.schedule(at: began + after) { [unowned self] in happen(fault) }
         }
         world.schedule(at: began + plan.troubleSpan) { [unowned self] in calmDown() }
+        world.shufflesReady = plan.shufflesReady
+        watchSites()
+        watchIndex()
         // Mail that came while the clock was ahead lives as much longer.
         let end = began + plan.troubleSpan + plan.lifetime + plan.lifetime + .seconds(4 * 86_400)
         while !isOver, world.instant < end, isWorthwhile, world.step() {}
@@ -260,7 +272,7 @@ package final class Town: @unchecked Sendable {
             operate(.resume)
             machine.with { [unowned self] relay in
                 let left = relay.queueLength
-                if left == 0, clientsAtWork == 0 { finish() }
+                if left == 0, clientsAtWork == 0, world.instant >= began + plan.spanMin { finish() }
             }
             watch()
         }

@@ -12,6 +12,8 @@ package struct Verdict {
     package let counts: [String: Int]
     package let accepted: Int
     package let virtualSeconds: Double
+    /// It had messages, domains, crashes and kinds of faults enough to count.
+    package let isFull: Bool
     package var isGood: Bool { violations.isEmpty }
 }
 
@@ -41,7 +43,8 @@ package enum Trial {
             tail: town.trace.tail,
             counts: town.counts,
             accepted: town.ledger.copyCount,
-            virtualSeconds: town.virtualSeconds
+            virtualSeconds: town.virtualSeconds,
+            isFull: town.isFull
         )
         town.discard()
         return verdict

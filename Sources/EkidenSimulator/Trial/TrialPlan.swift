@@ -37,6 +37,12 @@ enum TrialFault {
         case hold, release, retry, delete, retryThenDelete, suspend, resume, reload
     }
 
+    static let names = [
+        "kill", "power-loss", "stop", "crash-at-operation", "weather", "host-down",
+        "host-trouble", "names", "moved-exchangers", "disk-full", "disk-errors", "disk-slow",
+        "clock", "operator",
+    ]
+
     var name: String {
         switch self {
         case .kill: "kill"
@@ -81,7 +87,9 @@ package struct TrialPlan {
     let isLong: Bool
     let relayAddress = HostAddress.v4(0x0a09_0909)
     var relayEndpoint: Endpoint { Endpoint(relayAddress, 25) }
+    /// Connections to a site, and to all sites together.
     let connectionsMax: Int
+    let poolMax: Int
     let lifetime: Duration
     let ceiling: Duration
     var domains: [TrialDomain] = []
@@ -91,6 +99,8 @@ package struct TrialPlan {
     /// Letters of each client, and its kind.
     var clients: [(kind: MailClient.Kind, letters: [Letter])] = []
     let clientPause: Duration
+    /// A long world lasts longer than mail lives in it.
+    var spanMin: Duration { isLong ? .seconds(6 * 86_400 + 3600) : .zero }
     /// Until then things go wrong; afterwards all is well.
     let troubleSpan: Duration
     var faults: [(after: Duration, fault: TrialFault)] = []
@@ -99,6 +109,8 @@ package struct TrialPlan {
     let cacheBytes: Int
     let reclaimsEagerly: Bool
     let hasWarmCache: Bool
+    /// Jobs of a loop that are ready at once run in any order.
+    let shufflesReady: Bool
     /// The domain reports go to, in addresses of senders.
     static let origin = "origin.test"
     var postmaster: String { "postmaster@\(Self.origin)" }
@@ -109,6 +121,7 @@ package struct TrialPlan {
         loops = random.int(in: 1...4)
         isLong = random.once(in: 50)
         connectionsMax = random.pick([1, 2, 5, 20])
+        poolMax = max(connectionsMax, random.pick([2, 20, 1000]))
         lifetime = isLong ? .seconds(5 * 86_400) : .seconds(random.pick([3, 6, 12]) * 3600)
         ceiling = .seconds(random.pick([300, 1200, 3600]))
         let span = hours.map { Duration.seconds($0 * 3600) }
@@ -119,6 +132,7 @@ package struct TrialPlan {
         cacheBytes = random.pick([0, 20_000, 1 << 20])
         reclaimsEagerly = random.once(in: 2)
         hasWarmCache = !random.once(in: 3)
+        shufflesReady = random.once(in: 2)
         drawHosts(random.branch())
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
@@ -282,6 +296,8 @@ package struct TrialPlan {
         lifetime = "\(lifetime.wholeSeconds)s"
         null_sender_lifetime = "\(lifetime.wholeSeconds)s"
         delay_notice_after = "1h"
+        [delivery]
+        max_connections = \(poolMax)
         [sites]
         connections_max = \(connectionsMax)
         """
