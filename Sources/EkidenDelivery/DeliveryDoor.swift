@@ -45,7 +45,7 @@ package protocol DeliveryDoor: Sendable {
     func settled(_ places: [Int], _ report: AttemptReport) async
 
     /// The job has ended; the report is on all its recipients, the settled ones included. Returns
-    /// when its outcome is recorded, so that the session's next
-    /// transaction never begins before (rule 3 of docs/ARCHITECTURE.md).
+    /// when its outcome is recorded, so that the session's next transaction never begins before
+    /// (rule 3 of docs/ARCHITECTURE.md).
     func finished(_ report: AttemptReport) async
 }

@@ -99,10 +99,9 @@ final class SessionDesk: DeliveryDoor {
     }
 
     func finished(_ report: AttemptReport) async {
-        guard let assignment = state.withLock({ $0.assignment }) else { return }
-        let places = report.results.indices.filter { place in
-            state.withLock { $0.settled[place] == nil }
-        }
+        let (assignment, early) = state.withLock { ($0.assignment, $0.settled) }
+        guard let assignment else { return }
+        let places = report.results.indices.filter { early[$0] == nil }
         if !places.isEmpty {
             var rest = report
             rest.results = places.map { report.results[$0] }
