@@ -87,18 +87,9 @@ struct Workload: Sendable {
         let id = spool.nextID()
         let count = 1 + Int(random.below(3))
         beliefs.all.change { $0[id] = Belief(body: body, recipientCount: count) }
-        var new = message(id, to: (0..<count).map { "r\($0)@example\($0).net" }, body: body)
-        let intake = spool.makeBody(for: id)
+        let new = message(id, to: (0..<count).map { "r\($0)@example\($0).net" })
         do throws(SpoolRefusal) {
-            for start in stride(from: 0, to: body.count, by: 4000) {
-                try await intake.append(Bytes(body[start..<min(start + 4000, body.count)]))
-            }
-            new.content = Content(
-                header: new.content.header,
-                body: try await intake.finish(),
-                facts: new.content.facts
-            )
-            try await spool.accept(new)
+            try await spool.accept(new, arriving: body, pieceBytes: 4000)
             beliefs.note(id) { $0.accepted = true }
         } catch { Issue.record("refused: \(error.text)") }
     }

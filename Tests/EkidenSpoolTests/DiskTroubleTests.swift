@@ -155,15 +155,10 @@ import Testing
             // It is whole, and the sync of its record fails: the record may be there after a crash,
             // so the file stays until a preamble has cut the record off.
             for kind in [DiskFailure.Kind.inputOutput, .noSpace] {
-                var new = message(spool.nextID())
-                intake = spool.makeBody(for: new.id)
+                let id = spool.nextID()
+                intake = spool.makeBody(for: id)
                 try await intake.append(body)
-                new.content = Content(
-                    header: new.content.header,
-                    body: try await intake.finish(),
-                    facts: MessageFacts()
-                )
-                let whole = new
+                let whole = try await message(id).with(intake)
                 test.disk.broken[.sync] = kind
                 test.disk.broken[.write] = kind
                 await #expect(throws: SpoolRefusal.self) { try await spool.accept(whole) }

@@ -6,26 +6,6 @@ import Testing
 @testable import EkidenSpool
 
 @Suite struct LargeBodyTests {
-    private static func accept(
-        _ body: [UInt8],
-        in spool: Spool,
-        pieces: Int = 7777
-    ) async throws -> QueueID {
-        let id = spool.nextID()
-        let intake = spool.makeBody(for: id)
-        for start in stride(from: 0, to: body.count, by: pieces) {
-            try await intake.append(Bytes(body[start..<min(start + pieces, body.count)]))
-        }
-        var new = message(id)
-        new.content = Content(
-            header: new.content.header,
-            body: try await intake.finish(),
-            facts: MessageFacts()
-        )
-        try await spool.accept(new)
-        return id
-    }
-
     /// What memory and what the disk hold of bodies around the sizes where blocks end.
     @Test(arguments: [10_001, 262_143, 262_144, 262_145, 524_288, 700_001])
     func `Fresh from memory and read back, a body is the same, whatever part is asked for`(
@@ -35,7 +15,8 @@ import Testing
         let body = randomBytes(size, SimRandom(seed: UInt64(size)))
         try test.world.run {
             let spool = try await test.open()
-            let id = try await Self.accept(body, in: spool)
+            let id = spool.nextID()
+            try await spool.accept(message(id), arriving: body)
             let fresh = try await spool.content(of: id)
             spool.door.cache.remove(id)
             let readsBefore = test.disk.counts[.open, default: 0]
@@ -80,12 +61,7 @@ import Testing
             await intakes[0].1.abandon()
             var sent: [Content] = []
             for (id, intake) in intakes.dropFirst() {
-                var new = message(id)
-                new.content = Content(
-                    header: new.content.header,
-                    body: try await intake.finish(),
-                    facts: MessageFacts()
-                )
+                let new = try await message(id).with(intake)
                 try await spool.accept(new)
                 #expect(try await bodyBytes(new.content) == body.array)
                 sent.append(new.content)
@@ -93,7 +69,8 @@ import Testing
             intakes = []
             // Some are still being sent when the cache has made room for others.
             for _ in 0..<8 {
-                let id = try await Self.accept(body.array, in: spool)
+                let id = spool.nextID()
+                try await spool.accept(message(id), arriving: body.array)
                 sent.append(try await spool.content(of: id))
                 spool.door.cache.remove(id)
             }

@@ -227,17 +227,7 @@ import Testing
         let id = try first.world.run {
             let spool = try await first.open()
             let id = spool.nextID()
-            let intake = spool.makeBody(for: id)
-            for start in stride(from: 0, to: body.count, by: 7777) {
-                try await intake.append(Bytes(body[start..<min(start + 7777, body.count)]))
-            }
-            var new = message(id)
-            new.content = Content(
-                header: new.content.header,
-                body: try await intake.finish(),
-                facts: MessageFacts()
-            )
-            try await spool.accept(new)
+            try await spool.accept(message(id), arriving: body)
             let abandoned = spool.makeBody(for: spool.nextID())
             try await abandoned.append(Bytes(body))
             await abandoned.abandon()

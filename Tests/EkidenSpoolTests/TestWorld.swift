@@ -93,6 +93,34 @@ func message(
     )
 }
 
+extension NewMessage {
+    /// The same with the body that came in.
+    func with(_ intake: BodyIntake) async throws(SpoolRefusal) -> NewMessage {
+        var new = self
+        new.content = Content(
+            header: content.header,
+            body: try await intake.finish(),
+            facts: content.facts
+        )
+        return new
+    }
+}
+
+extension Spool {
+    /// Takes a body in pieces, as from a network, and accepts the message with it.
+    func accept(
+        _ new: NewMessage,
+        arriving body: [UInt8],
+        pieceBytes: Int = 7777
+    ) async throws(SpoolRefusal) {
+        let intake = makeBody(for: new.id)
+        for start in stride(from: 0, to: body.count, by: pieceBytes) {
+            try await intake.append(Bytes(body[start..<min(start + pieceBytes, body.count)]))
+        }
+        try await accept(new.with(intake))
+    }
+}
+
 func mark(
     _ recipient: Int = 0,
     _ state: RecipientState,
