@@ -7,11 +7,11 @@ power_cut.c, loaded into the relay, writes down every change the relay makes bel
 random moment of a mixed load the relay is killed, and from that journal the spool is put together
 anew as a power cut might have left it: all that a sync which had ended made durable, and of the rest
 any part, down to single sectors and single names; the contract is that of `Disk` (EkidenRuntime).
-The relay starts on what is left, and so on. What might have been left
-at other moments before the cut is examined, too: what was acknowledged by then must be in it, unless
-it had arrived. In the end everything that was acknowledged must have been delivered, byte for byte,
-or bounced where the recipient was refused; nothing may be found damaged, by `spool verify` or by the
-relay; what was delivered twice must have been delivered just before a cut.
+The relay starts on what is left, and so on. What might have been left at other moments before the
+cut is examined, too: what was acknowledged by then must be in it, unless it had arrived. In the end
+everything that was acknowledged must have been delivered, byte for byte, or bounced where the
+recipient was refused; nothing may be found damaged, by `spool verify` or by the relay; what was
+delivered twice must have been delivered just before a cut.
 
 Two things keep the tool honest. Before each cut all changes in the journal, put together, must be
 what is on the disk, so nothing escapes the journal; and with --lie the syncs of files, of
@@ -23,22 +23,18 @@ kept. Python's standard library and a C compiler only.
 
 import argparse
 import hashlib
-import json
 import os
 import random
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
-from datetime import datetime
 
-from power_cut_disk import Broken, Disk, put_down, records
+from power_cut_disk import Disk, put_down, records
+from test_bed import Broken, Load, Relay, Sink, configuration, digest_of, free_port, judged
 
-CONNECTIONS = 8
 # What Promise 3 allows: marks are synced within this.
 MARKS_SECONDS = 0.020
 # A sink may take what was sent this long before.
@@ -58,43 +54,18 @@ class Message:
         self.acknowledged = None  # when
 
 
-class Load:
+class MixedLoad(Load):
+    """Empty to 2 MiB, recipients that are refused, and a next hop that has no time for a while."""
+
     def __init__(self, port, clients, seed):
-        self.port, self.over = port, False
-        self.lock = threading.Lock()
         self.messages = {}
         self.replies = {}
         self.pool = random.Random(seed).randbytes(1 << 20).hex().encode()
-        self.threads = [
-            threading.Thread(target=self.run, args=(n, random.Random(seed * 1000 + n)), daemon=True)
-            for n in range(clients)
-        ]
-        for thread in self.threads:
-            thread.start()
-
-    def stop(self):
-        self.over = True
-        for thread in self.threads:
-            thread.join(30)
+        super().__init__(port, clients, seed)
 
     def acknowledged(self, until=float("inf")):
         with self.lock:
             return [m for m in self.messages.values() if m.acknowledged and m.acknowledged < until]
-
-    def run(self, number, dice):
-        count = 0
-        while not self.over:
-            try:
-                with socket.create_connection(("127.0.0.1", self.port), timeout=20) as sock:
-                    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    stream = sock.makefile("rb")
-                    self.reply(stream)
-                    self.ask(sock, stream, "EHLO client.test")
-                    while not self.over:
-                        count += 1
-                        self.submit(sock, stream, f"k{number}-{count}", dice)
-            except (OSError, EOFError):
-                time.sleep(0.01)
 
     def content(self, key, dice):
         kind = dice.random()
@@ -116,7 +87,7 @@ class Load:
             at = (at + 900) % (1 << 20)
         return b"".join(lines)
 
-    def submit(self, sock, stream, key, dice):
+    def submit(self, client, key, dice):
         good = [f"to{n}-{key}@d{dice.randrange(3)}.test" for n in range(dice.choice((1, 1, 1, 2, 5)))]
         refused, slow = [], []
         if dice.random() < 0.15:
@@ -129,79 +100,31 @@ class Load:
         message = Message(key, content, good, refused, slow)
         with self.lock:
             self.messages[key] = message
-        self.ask(sock, stream, f"MAIL FROM:<from-{key}@origin.test>")
+        client.ask(f"MAIL FROM:<from-{key}@origin.test>")
         for recipient in good + refused + slow:
-            self.ask(sock, stream, f"RCPT TO:<{recipient}>")
-        if not self.ask(sock, stream, "DATA").startswith("354"):
-            self.ask(sock, stream, "RSET")
+            client.ask(f"RCPT TO:<{recipient}>")
+        if not client.ask("DATA").startswith("354"):
+            client.ask("RSET")
             return
-        stuffed = content.replace(b"\r\n.", b"\r\n..")
-        sock.sendall((b"." if stuffed[:1] == b"." else b"") + stuffed + b".\r\n")
-        reply = self.reply(stream)
+        client.send_content(content)
+        reply = client.reply()
         with self.lock:
             if reply.startswith("250"):
                 message.acknowledged = time.time()
             else:
                 self.replies[reply] = self.replies.get(reply, 0) + 1
 
-    def ask(self, sock, stream, command):
-        sock.sendall(command.encode() + b"\r\n")
-        return self.reply(stream)
-
-    @staticmethod
-    def reply(stream):
-        while True:
-            line = stream.readline()
-            if not line.endswith(b"\n"):
-                raise EOFError
-            if line[3:4] != b"-":
-                return line.decode(errors="replace").rstrip()
-
 
 # ---- The world around the relay
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Sink:
-    """One that stores, or one that has no time for anybody."""
-
-    def __init__(self, binary, port, directory, reply):
-        self.directory, self.next = directory, 1
-        self.child = subprocess.Popen(
-            [binary, "sink", "--listen", f"127.0.0.1:{port}", "--print", "none", "--store",
-             directory, "--reply", reply], stderr=subprocess.DEVNULL)
-
-    def end(self):
-        if self.child.poll() is None:
-            self.child.terminate()
-        self.child.wait()
-
-    def take(self):
-        """What was stored since: envelope, time and content."""
-        while os.path.exists(f"{self.directory}/{self.next:06}.json"):
-            path = f"{self.directory}/{self.next:06}"
-            with open(f"{path}.json", encoding="utf-8") as file:
-                envelope = json.load(file)
-            with open(f"{path}.eml", "rb") as file:
-                content = file.read()
-            os.remove(f"{path}.eml")
-            os.remove(f"{path}.json")
-            self.next += 1
-            when = datetime.fromisoformat(envelope["time"].replace("Z", "+00:00")).timestamp()
-            yield envelope["to"], when, content
 
 
 class World:
     def __init__(self, arguments, directory):
         self.arguments, self.directory = arguments, directory
-        self.port, self.sink_port, self.slow_port = free_port(), free_port(), free_port()
+        self.sink_port, self.slow_port = free_port(), free_port()
         self.spool = f"{directory}/spool"
-        self.relay, self.lives, self.log_read = None, 0, 0
+        self.relay = Relay(arguments.binary, directory, free_port())
+        self.lives, self.log_read = 0, 0
         self.sinks = [Sink(arguments.binary, self.sink_port, f"{directory}/sink",
                            "rcpt~bad=550:5.1.1:no such user")]
         self.slow = None
@@ -211,40 +134,9 @@ class World:
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", self.shim, source],
                        check=True)
         with open(f"{directory}/ekiden.toml", "w", encoding="utf-8") as file:
-            file.write(self.configuration())
-
-    def configuration(self):
-        return f"""
-[relay]
-hostname = "relay.test"
-[log]
-level = "warning"
-[[listener]]
-name = "relay"
-listen = ["127.0.0.1:{self.port}"]
-[spool]
-directory = "{self.spool}"
-segment_size = "{self.arguments.segment}"
-min_free_space = "64MiB"
-[rewriting]
-add_missing_headers = false
-[retry]
-first = "2s"
-factor = 1.0
-[sites]
-connections_max = {CONNECTIONS}
-backoff_first = "1s"
-[delivery]
-max_connections = {CONNECTIONS}
-[[route]]
-name = "slow"
-domains = ["slow.test"]
-hosts = ["127.0.0.1:{self.slow_port}"]
-[[route]]
-name = "sink"
-domains = ["*"]
-hosts = ["127.0.0.1:{self.sink_port}"]
-"""
+            file.write(configuration(
+                self.spool, self.relay.port, segment=arguments.segment, first_retry="2s",
+                routes=(("slow", "slow.test", self.slow_port), ("sink", "*", self.sink_port))))
 
     def let_slow(self, takes):
         """Whether the slow host takes mail. Only while nothing is under way to it."""
@@ -263,34 +155,9 @@ hosts = ["127.0.0.1:{self.sink_port}"]
         self.lives += 1
         with open(self.journal, "wb"):
             pass
-        environment = dict(
-            os.environ, LD_PRELOAD=self.shim, POWER_CUT_ROOT=self.spool,
-            POWER_CUT_JOURNAL=self.journal, POWER_CUT_DELAY=str(delay))
-        with open(f"{self.directory}/relay.log", "ab") as log:
-            self.relay = subprocess.Popen(
-                [self.arguments.binary, "serve", "--config", f"{self.directory}/ekiden.toml"],
-                stdout=log, stderr=log, env=environment)
-        self.launched = time.monotonic()
-
-    def await_listener(self):
-        """Seconds since its start."""
-        while time.monotonic() < self.launched + 60:
-            if self.relay.poll() is not None:
-                raise Broken(f"the relay did not start: status {self.relay.returncode}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return time.monotonic() - self.launched
-            except OSError:
-                time.sleep(0.002)
-        raise Broken("the relay does not listen")
-
-    def kill(self):
-        """Ends the relay at once; when."""
-        if self.relay.poll() is not None:
-            raise Broken(f"the relay ended by itself: status {self.relay.returncode}")
-        self.relay.send_signal(signal.SIGKILL)
-        self.relay.wait()
-        return time.time()
+        self.relay.start(
+            LD_PRELOAD=self.shim, POWER_CUT_ROOT=self.spool, POWER_CUT_JOURNAL=self.journal,
+            POWER_CUT_DELAY=str(delay))
 
     def verify(self, directory):
         """What `spool verify` says when it finds damage; None when it finds none."""
@@ -329,13 +196,7 @@ hosts = ["127.0.0.1:{self.sink_port}"]
         return [line.strip() for line in lines if " error " in line[:40]]
 
     def end(self):
-        if self.relay and self.relay.poll() is None:
-            self.relay.terminate()
-            try:
-                self.relay.wait(30)
-            except subprocess.TimeoutExpired:
-                self.relay.kill()
-                self.relay.wait()
+        self.relay.stop(30)
         for sink in self.sinks:
             sink.end()
 
@@ -347,14 +208,6 @@ def refused_in(bounce):
     """The recipients a delivery report speaks of."""
     return [line.split(b";")[1].strip().decode() for line in bounce.split(b"\r\n")
             if line.lower().startswith(b"final-recipient:")]
-
-
-def digest_of(content):
-    """Of all but the Received field in front, folded lines and all."""
-    end = content.index(b"\r\n") + 2
-    while content[end:end + 1] in (b" ", b"\t"):
-        end = content.index(b"\r\n", end) + 2
-    return hashlib.sha256(content[end:]).digest()
 
 
 def key_of(address):
@@ -448,7 +301,7 @@ class Run:
 
     def cut(self):
         world = self.world
-        when = world.kill()
+        when = world.relay.kill()
         self.arrivals.take(world.sinks)
         disk = Disk(self.image, self.arguments.lie, self.arguments.share)
         total = sum(1 for _ in records(world.journal))
@@ -510,7 +363,7 @@ class Run:
             self.complain(f"{directory}: {len(lost)} lost: " + ", ".join(lost[:5]))
 
     def started(self):
-        self.starts.append(self.world.await_listener())
+        self.starts.append(self.world.relay.await_listener())
         self.check()
 
     def check(self):
@@ -528,7 +381,7 @@ class Run:
         try:
             world.start(arguments.delay)
             self.started()
-            self.load = load = Load(world.port, arguments.clients, arguments.seed)
+            self.load = load = MixedLoad(world.relay.port, arguments.clients, arguments.seed)
             self.arrivals = Arrivals(load)
             while len(self.cuts) < arguments.cuts - 1:
                 time.sleep(2 if dice.random() < 0.1 else 0.1 + 0.7 * dice.random())
@@ -552,8 +405,7 @@ class Run:
             world.start(0)
             self.started()
             self.drain()
-            world.relay.terminate()
-            if world.relay.wait(60) != 0:
+            if world.relay.stop(60) != 0:
                 self.complain("the relay did not stop well")
             self.check()
             damage = world.verify(world.spool)
@@ -646,13 +498,7 @@ def main():
     directory = os.path.realpath(arguments.directory or tempfile.mkdtemp(
         prefix="ekiden-power-", dir="/dev/shm" if in_memory else None))
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended from outside"))
-    try:
-        bad = Run(arguments, directory).go()
-    except Broken as trouble:
-        print(f"stopped: {trouble}")
-        bad = True
-    if bad:
-        print(f"kept: {directory}")
+    if judged(directory, lambda: Run(arguments, directory).go()):
         return 1
     if not arguments.keep:
         shutil.rmtree(directory)

@@ -9,15 +9,12 @@ import random
 import stat
 import struct
 
+from test_bed import Broken
+
 SECTOR = 512
 MARKER = 0x4C4E524A
 (OPEN, WRITE, TRUNCATE, ALLOCATE, SYNC, RENAME, UNLINK, MKDIR, RMDIR, CLOSE, UNKNOWN) = range(1, 12)
 CREATES, TRUNCATES = 1, 4
-
-
-class Broken(Exception):
-    """The journal is not what the tool can work with, or the relay does not run."""
-
 
 
 class Change:
