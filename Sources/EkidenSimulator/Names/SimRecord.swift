@@ -5,7 +5,9 @@
 import EkidenMail
 import EkidenRuntime
 
-/// Record type numbers, for questions and for the scope of a fault.
+/// Record type numbers, for questions and for the scope of a fault. Written down here once more,
+/// like all of a packet's format: with the resolver's own, a wrong number there would be answered
+/// as it was asked, and no world would notice.
 package enum SimRecordType {
     package static let a: UInt16 = 1
     package static let ns: UInt16 = 2
