@@ -79,28 +79,21 @@ extension SimDisk {
         var bytes: [UInt8] = []
         for part in parts { bytes += part.array }
         let all = bytes
-        let result: Result<Void, DiskFailure> = await withUnsafeContinuation { continuation in
-            lanes.submit(entry.lane) { [self] job in
-                let end = { (result: Result<Void, DiskFailure>) in
-                    continuation.resume(returning: result)
-                    job.finish()
+        try await onThread(of: entry.lane) { [self] job, end in
+            step(
+                job,
+                .write,
+                entry.path,
+                " @\(offset) +\(all.count)",
+                failed: { [self] in _ = put(all, offset, entry, .write, .part) },
+                { [self] in put(all, offset, entry, .write, $0) },
+                then: { [self] result in
+                    guard case .success = result else { return end(result) }
+                    written?()
+                    if sync { self.sync(entry, job, end) } else { end(result) }
                 }
-                step(
-                    job,
-                    .write,
-                    entry.path,
-                    " @\(offset) +\(all.count)",
-                    failed: { [self] in _ = put(all, offset, entry, .write, .part) },
-                    { [self] in put(all, offset, entry, .write, $0) },
-                    then: { [self] result in
-                        guard case .success = result else { return end(result) }
-                        written?()
-                        if sync { self.sync(entry, job, end) } else { end(result) }
-                    }
-                )
-            }
+            )
         }
-        try result.get()
     }
 
     /// The bytes become the kernel's: all of them, or those that fit, or some first part.
@@ -125,15 +118,7 @@ extension SimDisk {
 
     package func sync(_ file: DiskFile) async throws(DiskFailure) {
         let entry = entry(file)
-        let result: Result<Void, DiskFailure> = await withUnsafeContinuation { continuation in
-            lanes.submit(entry.lane) { [self] job in
-                sync(entry, job) { result in
-                    continuation.resume(returning: result)
-                    job.finish()
-                }
-            }
-        }
-        try result.get()
+        try await onThread(of: entry.lane) { [self] job, end in sync(entry, job, end) }
     }
 
     private func sync(
@@ -201,27 +186,20 @@ extension SimDisk {
 
     package func preallocate(_ file: DiskFile, byteCount: Int) async throws(DiskFailure) {
         let entry = entry(file)
-        let result: Result<Void, DiskFailure> = await withUnsafeContinuation { continuation in
-            lanes.submit(.bulk) { [self] job in
-                let end = { (result: Result<Void, DiskFailure>) in
-                    continuation.resume(returning: result)
-                    job.finish()
+        try await onThread(of: .bulk) { [self] job, end in
+            step(
+                job,
+                .preallocate,
+                entry.path,
+                " \(byteCount)",
+                failed: { [self] in _ = zero(entry, byteCount, .part) },
+                { [self] in zero(entry, byteCount, $0) },
+                then: { [self] result in
+                    guard case .success = result else { return end(result) }
+                    self.sync(entry, job, end)
                 }
-                step(
-                    job,
-                    .preallocate,
-                    entry.path,
-                    " \(byteCount)",
-                    failed: { [self] in _ = zero(entry, byteCount, .part) },
-                    { [self] in zero(entry, byteCount, $0) },
-                    then: { [self] result in
-                        guard case .success = result else { return end(result) }
-                        self.sync(entry, job, end)
-                    }
-                )
-            }
+            )
         }
-        try result.get()
     }
 
     private func zero(_ entry: Open, _ count: Int, _ extent: SimExtent) -> Result<Void, DiskFailure>

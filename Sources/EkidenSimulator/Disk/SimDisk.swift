@@ -114,9 +114,20 @@ package final class SimDisk: Disk, @unchecked Sendable {
         failed: @escaping () -> Void = {},
         _ body: @escaping (SimExtent) -> Result<Value, DiskFailure>
     ) async throws(DiskFailure) -> Value {
+        try await onThread(of: lane) { [self] job, end in
+            step(job, operation, path, detail, failed: failed, body, then: end)
+        }
+    }
+
+    /// Steps on a thread of `lane`, which is free again when the last one calls `end`.
+    func onThread<Value: Sendable>(
+        of lane: DiskLane,
+        _ steps:
+            @escaping (SimDiskJob, _ end: @escaping (Result<Value, DiskFailure>) -> Void) -> Void
+    ) async throws(DiskFailure) -> Value {
         let result: Result<Value, DiskFailure> = await withUnsafeContinuation { continuation in
-            lanes.submit(lane) { [self] job in
-                step(job, operation, path, detail, failed: failed, body) { result in
+            lanes.submit(lane) { job in
+                steps(job) { result in
                     continuation.resume(returning: result)
                     job.finish()
                 }
