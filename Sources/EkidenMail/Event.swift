@@ -196,7 +196,7 @@ package enum Event: Sendable {
 
     package struct Notice: Sendable {
         package var level: EventLevel
-        /// Which part speaks: `spool`, `config`, `listener`, `relay`, `clock`, `control`, `dns`.
+        /// Which part speaks: `relay`, `config`, `listener`, `spool`, `clock`, `log`.
         package var part: String
         /// One sentence: what happened, and what to do where something can be done.
         package var text: String

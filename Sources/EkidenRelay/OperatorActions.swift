@@ -1,6 +1,6 @@
 // What an operator changes: durable first, then in the scheduler, then answered. A recipient in
-// flight is waited for a little; then the change is refused for that message and nothing of it is
-// done.
+// flight is waited for a little. Then a deletion is refused for that message and nothing of it is
+// done; a hold has been made, and what still flies is told.
 
 import EkidenControl
 import EkidenMail

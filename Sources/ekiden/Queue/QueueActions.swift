@@ -49,7 +49,11 @@ let queueRetryCommand = actionCommand(
 let queueHoldCommand = actionCommand(
     .hold,
     "Keep mail and do not try it until it is released",
-    "Held mail does not expire. What is being sent at this moment may still go out.",
+    """
+    Held mail does not expire. What is being sent at this moment may still go out: a few
+    seconds are waited for it, and messages that were delivered meanwhile or still are being
+    sent are named. The latter are held, too.
+    """,
     [],
     [Example("ekiden queue hold --from news@example.org", "Stop a mailing")]
 )
