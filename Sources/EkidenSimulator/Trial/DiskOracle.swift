@@ -90,7 +90,8 @@ extension Town {
     private func isToldOf(_ place: Place, _ copy: Copy, _ found: [String: QueuedMessage]) -> Bool {
         guard let letter = ledger.letters[copy.key] else { return true }
         if letter.sender == nil,
-            ledger.untold.contains(place.id) || ledger.mayHaveRefusedReport(at: world.instant)
+            ledger.untold.contains(place.id) || ledger.strayRefusals > 0
+                || ledger.mayHaveRefusedReport(at: world.instant)
         {
             return true
         }

@@ -73,6 +73,9 @@ package final class Ledger {
     var subjects: [String: String] = [:]
     /// Messages of which the postmaster refused the report: the log alone tells their end.
     var untold: Set<String> = []
+    /// Refused reports whose making the log had no time to tell of, so that nobody knows what they
+    /// were about: each excuses one message.
+    var strayRefusals = 0
     /// When the postmaster refused a report last; which one it was the log says a moment later.
     var postmasterRefusedAt: Instant?
     package var violations: [String] = []
@@ -88,6 +91,16 @@ package final class Ledger {
         guard violations.count < Self.violationsMax else { return }
         violations.append(text)
         noted?(text)
+    }
+
+    /// Nobody but the log is told of the message's end; one that is not known to be such is taken
+    /// for one of the strays.
+    func excuseUntold(_ id: String) -> Bool {
+        if untold.contains(id) { return true }
+        guard strayRefusals > 0 else { return false }
+        strayRefusals -= 1
+        untold.insert(id)
+        return true
     }
 
     /// A report has just been refused, and the log does not say which yet.

@@ -197,7 +197,7 @@ extension Town {
     private func judgeEnd(_ place: Place, _ letter: Letter) {
         if ledger.hasEnded(place) { return }
         // The report went to the postmaster, who refused it; never is there one about a report.
-        if letter.sender == nil, ledger.untold.contains(place.id) { return }
+        if letter.sender == nil, ledger.excuseUntold(place.id) { return }
         ledger.violation("\(place.text) of k\(letter.key) is nowhere")
     }
 

@@ -326,10 +326,13 @@ final class TownEvents: EventSink, @unchecked Sendable {
         case .accepted(let report):
             if let about = report.about { town.ledger.subjects[report.id.text] = about.text }
         case .attempt(let attempt):
-            guard attempt.status == .bounced, attempt.recipient.text == town.plan.postmaster,
-                let about = town.ledger.subjects[attempt.id.text]
+            guard attempt.status == .bounced, attempt.recipient.text == town.plan.postmaster
             else { return }
-            town.ledger.untold.insert(about)
+            if let about = town.ledger.subjects[attempt.id.text] {
+                town.ledger.untold.insert(about)
+            } else {
+                town.ledger.strayRefusals += 1
+            }
         default: break
         }
     }
