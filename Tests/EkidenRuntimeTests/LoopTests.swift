@@ -103,4 +103,21 @@ private final class Notes: Sendable {
         #expect(counts.allSatisfy { $0 > 800 && $0 < 1200 })
         #expect((0..<1000).allSatisfy { _ in (0..<1).contains(random.fraction()) })
     }
+
+    /// None is lost and none runs twice, but hardly ever in the order they came.
+    @Test func `shuffled ready jobs each run once, in an order of the seed`() {
+        func order(_ seed: UInt64) -> [String] {
+            let world = SimWorld(seed: seed)
+            world.shufflesReady = true
+            let notes = Notes()
+            for number in 0..<300 { world.loops[0].spawn { notes.add("\(number)") } }
+            world.run(for: .seconds(1))
+            return notes.all
+        }
+        let inOrder = (0..<300).map { "\($0)" }
+        #expect(order(1).sorted() == inOrder.sorted())
+        #expect(order(1) != inOrder)
+        #expect(order(1) == order(1))
+        #expect(order(1) != order(2))
+    }
 }

@@ -9,11 +9,6 @@ import EkidenRuntime
 
 extension Town {
     private static let lookInterval = Duration.seconds(120)
-    /// A connection free, nobody may wait for longer.
-    private static let patience = Duration.seconds(360)
-    /// All connections in use: silent hosts keep theirs until a timeout, and whoever wants one waits
-    /// for its turn among all sites.
-    private static let turnPatience = Duration.seconds(3 * 3600)
 
     /// Looks at the sites from now on.
     func watchSites() {
@@ -29,31 +24,21 @@ extension Town {
         guard let page = try? await ask(.queue(QueueQuery(grouping: .site)), relay),
             boot == machine.boot
         else { return }
-        let rows = siteRows(page)
+        // Nothing is sent while its outcome could not be written.
+        judge(siteRows(page), isPaused: machine.unwrittenSince != nil)
+    }
+
+    /// Holds what the operator sees of the sites against what they may come to.
+    func judge(_ rows: [SiteRow], isPaused: Bool) {
         let connections = rows.reduce(0) { $0 + $1.connections }
         if connections > plan.poolMax {
             ledger.violation("\(connections) connections at once, allowed are \(plan.poolMax)")
         }
-        let isFull = connections >= plan.poolMax
-        // Nothing is sent while its outcome could not be written.
-        let isPaused = machine.unwrittenSince != nil
-        var idle: [String: Instant] = [:]
-        for row in rows {
-            guard !isPaused, row.state == "open", row.ready > 0, row.connections == 0 else {
-                continue
-            }
-            let since = idleSites.boot == boot ? idleSites.since[row.site] : nil
-            idle[row.site] = since ?? world.instant
-            guard let since else { continue }
-            let waited = world.instant - since
-            if waited > (isFull || idleSites.wasFull ? Self.turnPatience : Self.patience) {
-                ledger.violation("\(row.site) starves: \(row.ready) ready for \(waited)")
-            }
+        if idleSites.boot != machine.boot { idleSites = IdleSites(boot: machine.boot) }
+        idleSites.look(at: rows, isFull: connections >= plan.poolMax, isPaused, now: world.instant)
+        for (site, waited) in idleSites.starving(now: world.instant) {
+            ledger.violation("\(site) starves: ready mail, and no connection for \(waited)")
         }
-        // Who waited for a turn once begins to wait anew when connections are free.
-        let freed = idleSites.wasFull && !isFull
-        if freed { for site in idle.keys.sorted() { idle[site] = world.instant } }
-        idleSites = IdleSites(boot: boot, since: idle, wasFull: isFull)
     }
 
     private func siteRows(_ page: ControlPage) -> [SiteRow] {
@@ -66,10 +51,35 @@ extension Town {
     }
 }
 
-/// Sites with ready mail and without a connection, as last seen.
+/// Sites with ready mail and without a connection, since when.
 struct IdleSites {
     var boot = 0
-    var since: [String: Instant] = [:]
+    private var since: [String: Instant] = [:]
     /// No connection was free.
-    var wasFull = false
+    private var wasFull = false
+
+    /// With connections free nobody may wait for longer.
+    static let patience = Duration.seconds(360)
+    /// With all in use: silent hosts keep theirs until a timeout, and whoever wants one waits for
+    /// its turn among all sites.
+    static let turnPatience = Duration.seconds(3 * 3600)
+
+    init(boot: Int = 0) { self.boot = boot }
+
+    mutating func look(at rows: [SiteRow], isFull: Bool, _ isPaused: Bool, now: Instant) {
+        // Who waited for its turn begins to wait anew when connections are free.
+        let before = wasFull == isFull ? since : [:]
+        wasFull = isFull
+        since = [:]
+        for row in rows where row.state == "open" && row.ready > 0 && row.connections == 0 {
+            if !isPaused { since[row.site] = before[row.site] ?? now }
+        }
+    }
+
+    func starving(now: Instant) -> [(site: String, waited: Duration)] {
+        since.keys.sorted().compactMap { site in
+            let waited = now - (since[site] ?? now)
+            return waited > (wasFull ? Self.turnPatience : Self.patience) ? (site, waited) : nil
+        }
+    }
 }

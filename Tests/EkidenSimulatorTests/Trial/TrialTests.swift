@@ -1,4 +1,6 @@
+import EkidenControl
 import EkidenMail
+import EkidenRuntime
 import Testing
 
 @testable import EkidenSimulator
@@ -190,5 +192,77 @@ import Testing
             )
             #expect(town.ledger.violations.count == 1)
         }
+    }
+
+    @Test func `what an image lost, or kept too long, is found`() throws {
+        let town = try town()
+        let letter = try letter(town)
+        town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
+        town.checkImage(SimDiskImage(), lostSince: nil)
+        #expect(town.ledger.violations.count == letter.recipients.count)
+        #expect(town.ledger.violations.allSatisfy { $0.contains("nowhere after the crash") })
+    }
+
+    @Test func `an index that knows more or less than the log is found`() throws {
+        let message = QueuedMessage(
+            id: QueueID(number: 7),
+            sender: .null,
+            recipients: [],
+            byteCount: 1,
+            arrived: SimWorld.firstWallTime
+        )
+        for (index, isGood) in [([], true), ([message], false)] {
+            let town = try town()
+            town.checkIndex(index, SimDiskImage(), "now")
+            #expect(town.ledger.violations.isEmpty == isGood)
+        }
+    }
+
+    @Test func `a site that has ready mail and no connection for minutes is found`() throws {
+        func row(_ site: String, ready: Int, connections: Int, _ state: String = "open") -> SiteRow
+        {
+            SiteRow(
+                site: site,
+                state: state,
+                connections: connections,
+                ready: ready,
+                now: SimWorld.firstWallTime
+            )
+        }
+        let cases: [(rows: [SiteRow], isPaused: Bool, isGood: Bool)] = [
+            ([row("a", ready: 1, connections: 0)], false, false),
+            ([row("a", ready: 1, connections: 0)], true, true),
+            ([row("a", ready: 1, connections: 1)], false, true),
+            ([row("a", ready: 0, connections: 0)], false, true),
+            ([row("a", ready: 1, connections: 0, "backing-off")], false, true),
+        ]
+        for (rows, isPaused, isGood) in cases {
+            let town = try town()
+            for _ in 0..<5 {
+                town.judge(rows, isPaused: isPaused)
+                town.world.run(for: .seconds(120))
+            }
+            #expect(town.ledger.violations.isEmpty == isGood, "\(town.ledger.violations)")
+        }
+        let town = try town()
+        town.judge([row("a", ready: 0, connections: town.plan.poolMax + 1)], isPaused: false)
+        #expect(town.ledger.violations.count == 1)
+    }
+
+    /// All connections in use, a site waits for its turn; hours later it should have had it.
+    @Test func `a site that never gets its turn is found`() throws {
+        let town = try town()
+        let now = SimWorld.firstWallTime
+        let rows = [
+            SiteRow(site: "a", state: "open", ready: 1, now: now),
+            SiteRow(site: "b", state: "open", connections: town.plan.poolMax, ready: 9, now: now),
+        ]
+        town.judge(rows, isPaused: false)
+        town.world.run(for: .seconds(2 * 3600))
+        town.judge(rows, isPaused: false)
+        #expect(town.ledger.violations.isEmpty)
+        town.world.run(for: .seconds(2 * 3600))
+        town.judge(rows, isPaused: false)
+        #expect(town.ledger.violations.count == 1)
     }
 }
