@@ -10,13 +10,7 @@ extension Town {
     private static let root = ControlPeer(uid: 0, gid: 0, pid: 1)
 
     func operate(_ deed: TrialFault.QueueDeed) {
-        // Mostly what is still in the queue.
-        let ids = ledger.copyOrder
-        let open = ledger.open().map(\.id)
-        let picked = (0..<3).compactMap { index in
-            let among = open.isEmpty || index == 2 ? ids : open
-            return among.isEmpty ? nil : random.pick(among)
-        }
+        let picked = deed.isAboutMessages ? pick() : []
         let site = "mx0.test"
         machine.with { [unowned self] relay in
             switch deed {
@@ -37,6 +31,16 @@ extension Town {
             case .resume: _ = try? await ask(.resume(site: site), relay)
             case .reload: _ = try? await ask(.reload, relay)
             }
+        }
+    }
+
+    /// Three messages, mostly such as are still in the queue.
+    private func pick() -> [String] {
+        let ids = ledger.copyOrder
+        let open = ledger.open().map(\.id)
+        return (0..<3).compactMap { index in
+            let among = open.isEmpty || index == 2 ? ids : open
+            return among.isEmpty ? nil : random.pick(among)
         }
     }
 

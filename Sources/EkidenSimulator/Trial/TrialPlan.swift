@@ -35,6 +35,14 @@ enum TrialFault {
 
     enum QueueDeed: CaseIterable {
         case hold, release, retry, delete, retryThenDelete, suspend, resume, reload
+
+        /// It is told which, while the others speak of all or of a site.
+        var isAboutMessages: Bool {
+            switch self {
+            case .hold, .retry, .delete, .retryThenDelete: true
+            case .release, .suspend, .resume, .reload: false
+            }
+        }
     }
 
     static let names = [
