@@ -417,6 +417,7 @@ extension SpoolLog {
     private func finishWriting() async {
         let refusal = SpoolRefusal(.unavailable, "the relay is stopping")
         for entry in moves + marks + durable { entry.waiter.refuse(refusal) }
+        tellUnrecorded(marks)
         moves = []
         marks = []
         durable = []
@@ -429,6 +430,25 @@ extension SpoolLog {
         isDone = true
         stopWaiter?.resume()
         stopWaiter = nil
+    }
+
+    /// Outcomes that were told to be recorded when the kernel had them, and whose sync then failed:
+    /// nobody waits for them any more, and the next start may not find them.
+    private func tellUnrecorded(_ entries: [LogEntry]) {
+        for entry in entries {
+            guard case .none = entry.waiter, case .marks(let group, _) = entry.work else {
+                continue
+            }
+            let delivered = group.marks.count { $0.state == .delivered }
+            guard delivered > 0 else { continue }
+            notice(
+                .error,
+                "the disk did not keep what became of it before the relay stopped: "
+                    + "\(delivered) \(delivered == 1 ? "delivery" : "deliveries") of it may be "
+                    + "made twice",
+                id: group.id
+            )
+        }
     }
 
     private func writeLastHeartbeat(_ segment: LogSegment, _ file: DiskFile) async {

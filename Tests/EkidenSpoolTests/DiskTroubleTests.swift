@@ -52,6 +52,30 @@ import Testing
         }
     }
 
+    @Test func `A stop on a bad disk names the deliveries whose outcome it did not keep`() throws {
+        let test = TestWorld()
+        let id = try test.world.run {
+            let spool = try await test.open()
+            await spool.log.supply.settle()
+            let id = spool.nextID()
+            try await spool.accept(message(id, to: ["b@example.net", "c@example.net"]))
+            // Told to be recorded as soon as the kernel has it; then its sync fails.
+            _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
+            test.disk.broken[.sync] = .inputOutput
+            await test.world.loops[0].sleep(for: .seconds(1))
+            await spool.close()
+            return id
+        }
+        let told = test.events.notices.filter { $0.contains("may be made twice") }
+        #expect(told.count == 1 && told.allSatisfy { $0.contains("1 delivery") }, "\(told)")
+        let second = TestWorld(image: test.disk.image.afterPowerLoss(SimRandom(seed: 1), .nothing))
+        try second.world.run {
+            let spool = try await second.open()
+            #expect(spool.message(id)?.recipients.map(\.state) == [.pending, .pending])
+            await spool.close()
+        }
+    }
+
     @Test func `Every single failing operation is survived`() throws {
         for n in 40..<140 {
             let test = TestWorld(seed: UInt64(n)) { $0.segmentBytes = 16_384 }
