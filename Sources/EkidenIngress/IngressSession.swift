@@ -41,9 +41,15 @@ struct IngressSession: ~Copyable {
     mutating func run(_ verdict: ConnectionLedger.Verdict) async {
         do throws(IOFailure) {
             if let refusal = refusal(verdict) {
+                // Before the handshake of an implicit-TLS port nothing can be said.
+                if policy.tls?.begin == .atOnce {
+                    log(refusal.reply, rule: refusal.rule)
+                    return
+                }
                 try await close(refusal.reply, rule: refusal.rule)
                 return
             }
+            if let tls = policy.tls, tls.begin == .atOnce, try await !secure(by: tls) { return }
             queue(session.greeting)
             try await converse()
         } catch {
@@ -53,6 +59,7 @@ struct IngressSession: ~Copyable {
 
     /// The relay is stopping: says so and closes.
     mutating func turnAway() async {
+        if policy.tls?.begin == .atOnce { return }
         try? await close(.shutdown(policy.session), rule: nil)
     }
 
@@ -109,10 +116,37 @@ struct IngressSession: ~Copyable {
                     session.recipientRefused(refusal.reply, rule: refusal.rule)
                 )
             }
+        case .startTLS(let reply):
+            guard let tls = policy.tls else { preconditionFailure("TLS is not offered here") }
+            queue(reply)
+            try await connection.flush()
+            return try await secure(by: tls)
         case .startData(let reply):
             return try await perform(try await receiveMessage(goAhead: reply))
         }
         return true
+    }
+
+    /// Shakes hands; false when that failed, which ends the session: in the clear it would go on
+    /// with a client that asked for more (RFC 3207 §4.1).
+    private mutating func secure(by tls: ListenerTLS) async throws(IOFailure) -> Bool {
+        connection.setDeadline(connection.loop.turnTime + tls.handshakeTimeout)
+        do throws(SecureFailure) {
+            let facts = try await connection.secure(with: tls.acceptor.makeEngine())
+            session.secured(facts)
+            client.tls = facts
+            return true
+        } catch {
+            switch error {
+            case .connection(let failure): throw failure
+            case .handshake(let failure):
+                log(
+                    Reply(421, EnhancedStatus(4, 7, 0), "TLS handshake failed: " + failure.text),
+                    rule: "tls-handshake"
+                )
+                return false
+            }
+        }
     }
 
     // MARK: Policy

@@ -1,4 +1,5 @@
 import EkidenMail
+import EkidenRuntime
 import EkidenSMTP
 
 /// A listener's policy, as data: who may do what, and how much of it. One value per configuration;
@@ -20,6 +21,7 @@ package struct ListenerPolicy: Sendable, Equatable {
     /// Connections of this listener at once.
     package var connections: Int
     package var timeouts: Timeouts
+    package var tls: ListenerTLS?
 
     /// How long a client may take. RFC 5321 §4.5.3.2 gives the minima for servers: five minutes
     /// for a command (§4.5.3.2.7), three for a block of data (§4.5.3.2.5).
@@ -49,7 +51,8 @@ package struct ListenerPolicy: Sendable, Equatable {
         session: ServerSettings,
         connectionsPerClient: Int = 200,
         connections: Int = 2000,
-        timeouts: Timeouts = Timeouts()
+        timeouts: Timeouts = Timeouts(),
+        tls: ListenerTLS? = nil
     ) {
         self.name = name
         self.relayFor = relayFor
@@ -60,6 +63,7 @@ package struct ListenerPolicy: Sendable, Equatable {
         self.connectionsPerClient = connectionsPerClient
         self.connections = connections
         self.timeouts = timeouts
+        self.tls = tls
     }
 
     package func mayRelay(_ client: HostAddress) -> Bool {
@@ -68,5 +72,34 @@ package struct ListenerPolicy: Sendable, Equatable {
 
     package func isLenient(_ client: HostAddress) -> Bool {
         lenientFor.contains { $0.contains(client) }
+    }
+}
+
+/// How a listener's sessions come to TLS.
+package struct ListenerTLS: Sendable, Equatable {
+    package enum Begin: Sendable, Equatable {
+        /// After STARTTLS (RFC 3207).
+        case onRequest
+        /// With the connection (RFC 8314 §3.3, port 465).
+        case atOnce
+    }
+
+    package var begin: Begin
+    package var acceptor: any TLSAcceptor
+    /// A client that has begun must have ended its handshake by then.
+    package var handshakeTimeout: Duration
+
+    package init(
+        _ begin: Begin,
+        by acceptor: any TLSAcceptor,
+        handshakeTimeout: Duration = .seconds(60)
+    ) {
+        self.begin = begin
+        self.acceptor = acceptor
+        self.handshakeTimeout = handshakeTimeout
+    }
+
+    package static func == (a: ListenerTLS, b: ListenerTLS) -> Bool {
+        a.begin == b.begin && a.acceptor === b.acceptor && a.handshakeTimeout == b.handshakeTimeout
     }
 }

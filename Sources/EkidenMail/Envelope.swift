@@ -11,12 +11,29 @@ package enum InboundProtocol: UInt8, Sendable {
     case esmtp = 1
     /// Made by the relay itself: bounces and notices.
     case local = 2
+    // RFC 3848: S over TLS, A after a login.
+    case esmtps = 3
+    case esmtpa = 4
+    case esmtpsa = 5
+
+    /// Of a client that said EHLO.
+    package static func extended(isSecured: Bool, isLoggedIn: Bool) -> InboundProtocol {
+        switch (isSecured, isLoggedIn) {
+        case (false, false): .esmtp
+        case (true, false): .esmtps
+        case (false, true): .esmtpa
+        case (true, true): .esmtpsa
+        }
+    }
 
     package var text: String {
         switch self {
         case .smtp: "SMTP"
         case .esmtp: "ESMTP"
         case .local: "local"
+        case .esmtps: "ESMTPS"
+        case .esmtpa: "ESMTPA"
+        case .esmtpsa: "ESMTPSA"
         }
     }
 }
@@ -29,6 +46,10 @@ package struct ClientFacts: Sendable, Equatable {
     package var inboundProtocol: InboundProtocol
     /// Name of the listener in the configuration.
     package var listener: String
+    /// The TLS session it came over. Not stored: with a message it is in the Received field.
+    package var tls: TLSFacts?
+    /// Who logged in. Not stored either.
+    package var login: String?
 
     package init(
         endpoint: Endpoint,

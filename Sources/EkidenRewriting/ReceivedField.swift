@@ -74,7 +74,12 @@ extension FieldWriter {
         case .smtp: clause("with SMTP", [])
         case .esmtp: clause("with ESMTP", [])
         case .local: clause("with local", [])
+        case .esmtps: clause("with ESMTPS", [])
+        case .esmtpa: clause("with ESMTPA", [])
+        case .esmtpsa: clause("with ESMTPSA", [])
         }
+        // A comment, which RFC 5321 §4.4 allows between clauses.
+        if let tls = facts.tls { clause("", comment(tls)) }
         let id = facts.id.number
         clause(16) { out in
             out.append("id ")
@@ -100,6 +105,12 @@ extension FieldWriter {
         clause("", Array(id.utf8))
         end()
     }
+}
+
+/// Words in parentheses.
+private func comment(_ text: String) -> [UInt8] {
+    let words = text.split(separator: " ").map { domainBytes(String($0)) }
+    return [UInt8(ascii: "(")] + words.joined(separator: [0x20]) + [UInt8(ascii: ")")]
 }
 
 /// A host name fit for a header: what could break the field's syntax becomes `?`. The grammar let

@@ -12,6 +12,8 @@ package struct ReceivedFacts: Sendable, Equatable {
     /// Our own host name.
     package var byHost: String
     package var inboundProtocol: InboundProtocol
+    /// Version and cipher of the TLS session it came over.
+    package var tls: String?
     package var id: QueueID
     /// Set only when the message has exactly one recipient: a list would tell each of them who
     /// else got it (RFC 5321 §7.6).
@@ -23,6 +25,7 @@ package struct ReceivedFacts: Sendable, Equatable {
         client: HostAddress?,
         byHost: String,
         inboundProtocol: InboundProtocol,
+        tls: String? = nil,
         id: QueueID,
         forRecipient: Address?,
         date: WallTime
@@ -31,6 +34,7 @@ package struct ReceivedFacts: Sendable, Equatable {
         self.client = client
         self.byHost = byHost
         self.inboundProtocol = inboundProtocol
+        self.tls = tls
         self.id = id
         self.forRecipient = forRecipient
         self.date = date
@@ -44,6 +48,7 @@ package struct ReceivedFacts: Sendable, Equatable {
             client: client.inboundProtocol == .local ? nil : client.endpoint.address,
             byHost: byHost,
             inboundProtocol: client.inboundProtocol,
+            tls: client.tls?.text,
             id: id,
             forRecipient: envelope.recipients.count == 1 ? envelope.recipients[0] : nil,
             date: date

@@ -15,6 +15,8 @@ package struct Connection: ~Copyable {
     private var inputStart = 0
     private var inputEnd = 0
     private var output = BytesBuilder(capacity: 512)
+    /// Set once the session is secured; then the buffers above hold plain text.
+    private var tls: (any TLSEngine)?
 
     /// Makes an accepted socket at home on `loop`; from a task of that loop.
     package init(adopting socket: AcceptedSocket, on loop: Loop) {
@@ -98,10 +100,12 @@ package struct Connection: ~Copyable {
             input = nil
         }
         while true {
-            switch await loop.wait(handle, for: .readable) {
-            case .ready: break
-            case .timedOut: throw .timedOut
-            case .cancelled: throw .cancelled
+            if tls?.hasPending != true {
+                switch await loop.wait(handle, for: .readable) {
+                case .ready: break
+                case .timedOut: throw .timedOut
+                case .cancelled: throw .cancelled
+                }
             }
             let buffer = input ?? loop.takeBuffer()
             input = buffer
@@ -115,6 +119,15 @@ package struct Connection: ~Copyable {
             }
             let room = UnsafeMutableRawBufferPointer(rebasing: buffer[inputEnd...])
             precondition(room.count > 0, "the reader let its buffer run full")
+            if let tls {
+                switch try await receive(by: tls, into: room) {
+                case .bytes(let count):
+                    inputEnd += count
+                    return true
+                case .starved: continue
+                case .closed: return false
+                }
+            }
             let n = loop.backend.receive(handle, into: room)
             if n > 0 {
                 inputEnd += n
@@ -132,7 +145,7 @@ package struct Connection: ~Copyable {
 
     /// True when bytes, or the end of the stream, are there to be read without waiting.
     package mutating func hasInput() async -> Bool {
-        if inputEnd > inputStart { return true }
+        if inputEnd > inputStart || tls?.hasPending == true { return true }
         loop.setDeadline(handle, loop.turnTime)
         return await loop.wait(handle, for: .readable) == .ready
     }
@@ -152,7 +165,7 @@ package struct Connection: ~Copyable {
         try await send([])
     }
 
-    /// Sends what is queued and then `parts`, in one system call as far as the socket takes it.
+    /// Sends what is queued and then `parts`.
     package mutating func send(_ parts: [Bytes]) async throws(IOFailure) {
         // The queued bytes move out so that the pointers below stay put across waits.
         var queued = BytesBuilder(capacity: 0)
@@ -160,6 +173,30 @@ package struct Connection: ~Copyable {
         let head = queued.finish()
         var pending = parts.filter { !$0.isEmpty }
         if !head.isEmpty { pending.insert(head, at: 0) }
+        guard let tls else { return try await transmit(pending) }
+        var written = 0
+        for part in pending {
+            // In pieces, so that never much more than one is there twice.
+            for start in stride(from: 0, to: part.count, by: Self.securedPiece) {
+                let end = min(start + Self.securedPiece, part.count)
+                do throws(TLSFailure) {
+                    try tls.write(UnsafeRawBufferPointer(rebasing: part.pointer[start..<end]))
+                } catch { throw .other(error.text) }
+                written += end - start
+                if written >= Self.securedPiece {
+                    try await transmit([tls.drain()])
+                    written = 0
+                }
+            }
+        }
+        try await transmit([tls.drain()])
+    }
+
+    private static let securedPiece = 65_536
+
+    /// Sends bytes as they are, in one system call as far as the socket takes them.
+    private mutating func transmit(_ pending: [Bytes]) async throws(IOFailure) {
+        let pending = pending.filter { !$0.isEmpty }
         var index = 0
         var offset = 0
         while index < pending.count {
@@ -201,5 +238,81 @@ package struct Connection: ~Copyable {
     }
 
     /// Tells the peer that nothing more comes, while its last words can still be read.
-    package func shutdownSending() { loop.backend.shutdownSending(handle) }
+    package func shutdownSending() {
+        if let tls {
+            // As far as the socket takes it at once: it is a courtesy (RFC 8446 §6.1).
+            tls.close()
+            let last = tls.drain()
+            if !last.isEmpty { _ = loop.backend.send(handle, [last.pointer]) }
+        }
+        loop.backend.shutdownSending(handle)
+    }
+
+    // MARK: TLS
+
+    /// Shakes hands, and from then on reads and writes through the session. Nothing may be unread.
+    package mutating func secure(
+        with engine: any TLSEngine
+    ) async throws(SecureFailure) -> TLSFacts {
+        precondition(inputStart == inputEnd, "plain text is left from before TLS")
+        while true {
+            let isDone: Bool
+            do throws(TLSFailure) { isDone = try engine.shakeHands() } catch {
+                try? await transmit([engine.drain()])
+                throw .handshake(error)
+            }
+            do throws(IOFailure) {
+                try await transmit([engine.drain()])
+                if isDone { break }
+                guard try await receive(for: engine) else { throw IOFailure.lost }
+            } catch { throw .connection(error) }
+        }
+        tls = engine
+        return engine.facts
+    }
+
+    /// Plain text of what has come; what the session itself has to say goes out.
+    private mutating func receive(
+        by engine: any TLSEngine,
+        into room: UnsafeMutableRawBufferPointer
+    ) async throws(IOFailure) -> TLSRead {
+        while true {
+            let result: TLSRead
+            do throws(TLSFailure) { result = try engine.read(into: room) } catch {
+                try? await transmit([engine.drain()])
+                throw .other(error.text)
+            }
+            let answer = engine.drain()
+            if !answer.isEmpty { try await transmit([answer]) }
+            if result != .starved { return result }
+            // The end of the stream without the session's own is an end as well: what matters in
+            // SMTP has an end of its own.
+            guard try await receive(for: engine) else { return .closed }
+        }
+    }
+
+    /// Gives the engine what the socket has; false at the end of the stream.
+    private mutating func receive(for engine: any TLSEngine) async throws(IOFailure) -> Bool {
+        while true {
+            switch await loop.wait(handle, for: .readable) {
+            case .ready: break
+            case .timedOut: throw .timedOut
+            case .cancelled: throw .cancelled
+            }
+            let buffer = loop.takeBuffer()
+            defer { loop.giveBuffer(buffer) }
+            let n = loop.backend.receive(handle, into: buffer)
+            if n > 0 {
+                engine.take(UnsafeRawBufferPointer(rebasing: buffer[..<n]))
+                if n < buffer.count { loop.clearReadableUnlessHungUp(handle) }
+                return true
+            }
+            if n == 0 { return false }
+            if n == -Int(EAGAIN) {
+                loop.clear(.readable, of: handle)
+            } else if n != -Int(EINTR) {
+                throw IOFailure(errno: Int32(-n))
+            }
+        }
+    }
 }

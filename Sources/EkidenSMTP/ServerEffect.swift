@@ -14,6 +14,8 @@ package enum ServerEffect: Sendable, Equatable {
     case askSender(MailParameters)
     /// Ask policy; then `recipientAccepted` or `recipientRefused`.
     case askRecipient(RecipientPath)
+    /// Send the reply (220), shake hands; then `secured`, or close.
+    case startTLS(Reply)
     /// Send the reply (354), receive the message; then `messageAccepted` or `messageRefused`.
     case startData(Reply)
 }

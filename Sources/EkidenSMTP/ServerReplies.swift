@@ -16,6 +16,10 @@ package struct ServerSettings: Sendable, Equatable {
     package var recipients: Int
     /// Refusals after which the session ends; a message accepted starts the count anew.
     package var errors: Int
+    /// STARTTLS is offered (RFC 3207).
+    package var offersTLS: Bool
+    /// Nothing is taken before TLS (RFC 3207 §4).
+    package var requiresTLS: Bool
     /// Commands, accepted RCPTs aside, after which the session ends unless a message was accepted
     /// in between.
     package var commands: Int
@@ -26,7 +30,9 @@ package struct ServerSettings: Sendable, Equatable {
         messageBytes: Int? = nil,
         recipients: Int = 1000,
         errors: Int = 20,
-        commands: Int = 200
+        commands: Int = 200,
+        offersTLS: Bool = false,
+        requiresTLS: Bool = false
     ) {
         self.hostName = hostName
         self.banner = banner
@@ -34,6 +40,8 @@ package struct ServerSettings: Sendable, Equatable {
         self.recipients = recipients
         self.errors = errors
         self.commands = commands
+        self.offersTLS = offersTLS
+        self.requiresTLS = requiresTLS
     }
 }
 
@@ -51,6 +59,7 @@ package enum ServerRule: String, Sendable, CaseIterable {
     case recipientLimit = "recipient-limit"
     case noRecipients = "no-valid-recipients"
     case pipelining
+    case needsTLS = "needs-tls"
     case tooManyErrors = "too-many-errors"
     case tooManyCommands = "too-many-commands"
 }
@@ -62,13 +71,12 @@ extension Reply {
     }
 
     /// RFC 5321 §4.1.1.1 with the extensions we offer.
-    static func hello(_ settings: ServerSettings) -> Reply {
+    static func hello(_ settings: ServerSettings, isSecured: Bool) -> Reply {
         let size = settings.messageBytes.map { "SIZE \($0)" } ?? "SIZE"
-        return Reply(
-            250,
-            nil,
-            lines: [settings.hostName, "PIPELINING", size, "8BITMIME", "ENHANCEDSTATUSCODES"]
-        )
+        var lines = [settings.hostName, "PIPELINING", size, "8BITMIME", "ENHANCEDSTATUSCODES"]
+        // RFC 3207 §4.2: not on a session that has it.
+        if settings.offersTLS, !isSecured { lines.append("STARTTLS") }
+        return Reply(250, nil, lines: lines)
     }
 
     /// The service stops: RFC 5321 §3.8, 421 may answer anything.
@@ -96,6 +104,9 @@ extension Reply {
         Reply(250, EnhancedStatus(2, 0, 0), id.text)
     }
 
+    // RFC 3207 §4
+    static let startTLS = Reply(220, EnhancedStatus(2, 0, 0), "ready to start TLS")
+    static let needsTLS = Reply(530, EnhancedStatus(5, 7, 0), "say STARTTLS first")
     static let resetDone = Reply(250, EnhancedStatus(2, 0, 0), "reset")
     static let noopDone = Reply(250, EnhancedStatus(2, 0, 0), "nothing done")
     static let senderOK = Reply(250, EnhancedStatus(2, 1, 0), "sender ok")

@@ -41,7 +41,9 @@ package struct ServerSession: Sendable {
     package private(set) var phase = Phase.connected
     /// The argument of the last EHLO or HELO; empty before it.
     package private(set) var helo = ""
-    package private(set) var inboundProtocol = InboundProtocol.smtp
+    package private(set) var isExtended = false
+    /// The TLS session, once there is one.
+    package private(set) var security: TLSFacts?
     private var errors = 0
     private var commands = 0
 
@@ -78,6 +80,12 @@ package struct ServerSession: Sendable {
             let effect = run(verb, GrammarScanner(argument(of: line, from: wordEnd)))
             if verb.name == .data, hasMoreInput, case .reject(let reply, _) = effect {
                 return close(reply, .pipelining)
+            }
+            // What came in the clear behind STARTTLS must never be taken for something said within
+            // TLS (RFC 3207 §4.2, CVE-2011-0411).
+            if case .startTLS = effect, hasMoreInput {
+                let text = "STARTTLS ends its group, and something followed it; closing"
+                return close(Reply(503, EnhancedStatus(5, 5, 1), text), .pipelining)
             }
             return effect
         case .notOffered:
@@ -118,7 +126,16 @@ package struct ServerSession: Sendable {
     }
 
     private mutating func run(_ verb: Verb, _ argument: GrammarScanner) -> ServerEffect {
-        guard verb.allowedIn.contains(orderPhase) else { return refuseOrder(of: verb) }
+        if verb.name == .starttls, !settings.offersTLS {
+            return reject(502, 5, 5, 1, "command not offered", .notOffered)
+        }
+        if settings.requiresTLS, security == nil {
+            switch verb.name {
+            case .ehlo, .helo, .starttls, .noop, .quit: break
+            default: return reject(.needsTLS, .needsTLS)
+            }
+        }
+        guard verb.allowedIn.contains(orderPhase) else { return refuseOrder(of: verb.name) }
         switch verb.argument {
         case .none where !argument.isAtEnd:
             return reject(501, 5, 5, 4, "\(verb.word) takes no argument", .syntax)
@@ -128,8 +145,9 @@ package struct ServerSession: Sendable {
             break
         }
         switch verb.name {
-        case .ehlo: return hello(argument.rest, .esmtp)
-        case .helo: return hello(argument.rest, .smtp)
+        case .ehlo: return hello(argument.rest, isExtended: true)
+        case .helo: return hello(argument.rest, isExtended: false)
+        case .starttls: return startTLS()
         case .mail: return mail(argument)
         case .rcpt: return recipient(argument)
         case .data: return data()
@@ -158,10 +176,11 @@ package struct ServerSession: Sendable {
     }
 
     /// RFC 5321 §4.1.4.
-    private mutating func refuseOrder(of verb: Verb) -> ServerEffect {
+    private mutating func refuseOrder(of verb: Verb.Name) -> ServerEffect {
         let text =
-            switch (orderPhase, verb.name) {
+            switch (orderPhase, verb) {
             case (.connected, _): "say EHLO or HELO first"
+            case (_, .starttls): "a transaction is open; end it or say RSET"
             case (_, .mail): "a transaction is open already; end it or say RSET"
             case (_, .data): "say MAIL and RCPT first"
             default: "say MAIL first"
@@ -173,18 +192,38 @@ package struct ServerSession: Sendable {
 
     private mutating func hello(
         _ name: UnsafeRawBufferPointer,
-        _ inbound: InboundProtocol
+        isExtended: Bool
     ) -> ServerEffect {
         guard Grammar.isHelloArgument(name) else {
             return reject(501, 5, 5, 4, "give your host name or address literal", .syntax)
         }
         helo = String(decoding: name, as: UTF8.self)
-        inboundProtocol = inbound
+        self.isExtended = isExtended
         // RFC 5321 §4.1.4: also ends an open transaction, as RSET does.
         phase = .ready
         return .reply(
-            inbound == .esmtp ? .hello(settings) : Reply(250, nil, settings.hostName)
+            isExtended
+                ? .hello(settings, isSecured: security != nil) : Reply(250, nil, settings.hostName)
         )
+    }
+
+    private mutating func startTLS() -> ServerEffect {
+        if security != nil { return reject(503, 5, 5, 1, "TLS is active already", .commandOrder) }
+        return .startTLS(.startTLS)
+    }
+
+    /// The handshake has ended well.
+    package mutating func secured(_ facts: TLSFacts) {
+        // RFC 3207 §4.2: what the client said before counts no more, its EHLO least of all.
+        phase = .connected
+        helo = ""
+        isExtended = false
+        security = facts
+    }
+
+    /// The word of the `with` clause (RFC 3848).
+    package var inboundProtocol: InboundProtocol {
+        isExtended ? .extended(isSecured: security != nil, isLoggedIn: false) : .smtp
     }
 
     private mutating func mail(_ argument: GrammarScanner) -> ServerEffect {
@@ -206,7 +245,7 @@ package struct ServerSession: Sendable {
             let parameters = try MailParameters(
                 sender: sender,
                 given,
-                isExtended: inboundProtocol == .esmtp,
+                isExtended: isExtended,
                 messageBytes: settings.messageBytes
             )
             phase = .askingSender(parameters)
@@ -217,7 +256,7 @@ package struct ServerSession: Sendable {
     }
 
     private mutating func recipient(_ argument: GrammarScanner) -> ServerEffect {
-        guard case .transaction(let open) = phase else { return refuseOrder(of: Verb.table[3]) }
+        guard case .transaction(let open) = phase else { return refuseOrder(of: .rcpt) }
         var argument = argument
         guard argument.takeWord("TO:") else {
             return reject(501, 5, 5, 4, "write RCPT TO:<address>", .syntax)

@@ -6,7 +6,7 @@ import EkidenMail
 
 struct Verb: Sendable {
     enum Name: Sendable {
-        case ehlo, helo, mail, rcpt, data, rset, noop, vrfy, expn, help, quit
+        case ehlo, helo, starttls, mail, rcpt, data, rset, noop, vrfy, expn, help, quit
     }
 
     /// Parts of a session, as the order of commands sees them.
@@ -37,6 +37,8 @@ struct Verb: Sendable {
     static let table: [Verb] = [
         row(.ehlo, "EHLO", .any, .required, endsGroup: true),
         row(.helo, "HELO", .any, .required, endsGroup: true),
+        // RFC 3207 §4: without a parameter; RFC 2920 §3.1 and RFC 3207 §4.2: nothing behind it.
+        row(.starttls, "STARTTLS", .ready, .none, endsGroup: true),
         row(.mail, "MAIL", .ready, .required),
         row(.rcpt, "RCPT", .transaction, .required),
         row(.data, "DATA", .transaction, .none, endsGroup: true),
@@ -50,7 +52,7 @@ struct Verb: Sendable {
 
     /// Commands that exist and are not offered here: 502 (RFC 5321 §4.2.4).
     static let knownElsewhere: [StaticString] = [
-        "STARTTLS", "AUTH", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL",
+        "AUTH", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL",
         "XCLIENT", "XFORWARD", "LHLO",
     ]
 

@@ -39,6 +39,8 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
                 case "errors": settings.errors = value
                 case "commands": settings.commands = value
                 case "lenient": newlines = .lenient
+                case "offersTLS": settings.offersTLS = true
+                case "requiresTLS": settings.requiresTLS = true
                 default: Issue.record("\(name): unknown setting \(words[1])")
                 }
             case let other:

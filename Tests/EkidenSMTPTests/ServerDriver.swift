@@ -104,6 +104,9 @@ struct ServerDriver {
             } else {
                 perform(session.recipientAccepted(address))
             }
+        case .startTLS(let reply):
+            send(reply)
+            session.secured(TLSFacts(version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256"))
         case .startData(let reply):
             receiver = BodyReceiver(
                 newlines: newlines,

@@ -33,6 +33,37 @@ private let address = Address(localPart: "a", domain: Domain("b.example"))
         #expect(session.transaction == nil && session.phase == .ready)
     }
 
+    /// CVE-2011-0411: a command that was sent in the clear behind STARTTLS would be obeyed as if it
+    /// had come within TLS.
+    @Test func `what follows STARTTLS in its group ends the session`() {
+        var offering = settings
+        offering.offersTLS = true
+        var session = ServerSession(offering)
+        _ = session.say("EHLO c.example")
+        guard case .close(let reply, let rule) = session.say("STARTTLS", hasMoreInput: true) else {
+            Issue.record("the session went on")
+            return
+        }
+        #expect(reply.code == 503 && rule == "pipelining" && session.phase == .closed)
+        #expect(session.security == nil)
+    }
+
+    @Test func `with TLS the protocol's name says so, and the client says EHLO anew`() {
+        var offering = settings
+        offering.offersTLS = true
+        var session = ServerSession(offering)
+        _ = session.say("EHLO Liar.Example")
+        #expect(
+            session.say("STARTTLS") == .startTLS(Reply(220, .init(2, 0, 0), "ready to start TLS"))
+        )
+        session.secured(TLSFacts(version: "TLSv1.3", cipher: "C"))
+        #expect(session.helo == "" && session.phase == .connected)
+        _ = session.say("EHLO Client.Example")
+        #expect(session.helo == "Client.Example" && session.inboundProtocol == .esmtps)
+        _ = session.say("HELO Client.Example")
+        #expect(session.inboundProtocol == .smtp)
+    }
+
     @Test func `a recipient said twice is accepted twice and kept once`() {
         var session = ServerSession(settings)
         _ = session.say("HELO c")

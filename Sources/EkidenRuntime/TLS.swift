@@ -1,0 +1,110 @@
+// The TLS seam. An engine is one side of a TLS session as a transform: bytes from the peer go in,
+// bytes for the peer come out, and neither socket nor clock is known to it; `Connection` moves the
+// bytes. In the real world it is OpenSSL, in the simulated one labelled plaintext with the same
+// facts. An acceptor makes engines for a listener and swaps its certificates while it is used.
+
+import EkidenMail
+
+/// Why a TLS session did not come about or ended: a sentence for the log, in OpenSSL's words where
+/// it has any.
+package struct TLSFailure: Error, Sendable, Equatable {
+    package let text: String
+    package init(_ text: String) { self.text = text }
+}
+
+/// What reading from a session gave.
+package enum TLSRead: Sendable, Equatable {
+    case bytes(Int)
+    /// More has to come from the peer first.
+    case starved
+    /// The peer said that nothing more comes (RFC 8446 §6.1).
+    case closed
+}
+
+/// One side of one session. Used on its connection's loop alone.
+package protocol TLSEngine: AnyObject {
+    /// What came from the peer; all of it is taken.
+    func take(_ bytes: UnsafeRawBufferPointer)
+    /// Goes on with the handshake; true when it has ended well. After a failure what `drain` gives
+    /// is the alert that tells the peer.
+    func shakeHands() throws(TLSFailure) -> Bool
+    func read(into room: UnsafeMutableRawBufferPointer) throws(TLSFailure) -> TLSRead
+    /// All of it is taken.
+    func write(_ bytes: UnsafeRawBufferPointer) throws(TLSFailure)
+    /// Says that nothing more comes from this side.
+    func close()
+    /// What is to go to the peer now.
+    func drain() -> Bytes
+    /// Bytes are there that `read` gives without more from the peer.
+    var hasPending: Bool { get }
+    /// After the handshake.
+    var facts: TLSFacts { get }
+}
+
+/// Makes the server side of sessions, with the certificates it has at the time.
+package protocol TLSAcceptor: AnyObject, Sendable {
+    func makeEngine() -> any TLSEngine
+    /// Reads what it was made of again if that has changed. Returns what a person should know:
+    /// nil when nothing changed. After a failure the old certificates stay.
+    func refresh() -> Result<String, TLSFailure>?
+}
+
+/// A certificate with its key, as PEM files.
+package struct TLSIdentity: Sendable, Equatable {
+    /// The certificate, then those that vouch for it.
+    package var certificate: String
+    package var key: String
+    package init(certificate: String, key: String) {
+        self.certificate = certificate
+        self.key = key
+    }
+}
+
+/// What a listener's TLS is made of.
+package struct TLSServerSettings: Sendable, Equatable {
+    package enum ClientCertificate: Sendable, Equatable {
+        case none
+        /// Asked for, and taken or not; policy looks at it.
+        case optional
+        /// Without one that an authority vouches for there is no session.
+        case required
+    }
+
+    /// The first is shown to clients that ask for no name, or for an unknown one.
+    package var identities: [TLSIdentity]
+    package var clientCertificate: ClientCertificate
+    /// PEM file of the authorities that vouch for clients.
+    package var clientAuthorities: String?
+
+    package init(
+        identities: [TLSIdentity],
+        clientCertificate: ClientCertificate = .none,
+        clientAuthorities: String? = nil
+    ) {
+        self.identities = identities
+        self.clientCertificate = clientCertificate
+        self.clientAuthorities = clientAuthorities
+    }
+}
+
+/// The world's TLS.
+package protocol TLSProvider: Sendable {
+    /// Errors: a file can't be read, is no PEM, or key and certificate don't belong together; the
+    /// sentence names the file.
+    func acceptor(_ settings: TLSServerSettings) throws(TLSFailure) -> any TLSAcceptor
+}
+
+/// A world without TLS.
+package struct NoTLS: TLSProvider {
+    package init() {}
+    package func acceptor(_ settings: TLSServerSettings) throws(TLSFailure) -> any TLSAcceptor {
+        throw TLSFailure("no TLS in this world")
+    }
+}
+
+/// Why a connection could not be secured.
+package enum SecureFailure: Error, Sendable, Equatable {
+    /// The connection itself failed.
+    case connection(IOFailure)
+    case handshake(TLSFailure)
+}
