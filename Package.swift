@@ -71,7 +71,7 @@ targets += library("EkidenControl", [mail])
 targets += library("EkidenRelay", [mail, runtime, smtp, "EkidenControl"] + stages)
 
 // Worlds
-targets += library("EkidenLinux", [mail, runtime, "CEkiden", "CResolv"])
+targets += library("EkidenLinux", [mail, runtime, "CEkiden", "COpenSSL", "CResolv"])
 targets += library(
     "EkidenSimulator",
     [

@@ -7,6 +7,7 @@ enum Check {
     static func run(_ configuration: Configuration, _ loading: inout Loading) {
         relay(configuration, &loading)
         listeners(configuration, &loading)
+        certificates(configuration, &loading)
         openRelays(configuration, &loading)
         spool(configuration, &loading)
         retry(configuration, &loading)
@@ -111,6 +112,53 @@ enum Check {
                     ),
                     "listener.message_timeout is shorter than data_block_timeout, which then has no "
                         + "effect; raise it"
+                )
+            }
+        }
+    }
+
+    private static func certificates(_ c: Configuration, _ loading: inout Loading) {
+        var names: Set<String> = []
+        for (index, certificate) in c.certificates.enumerated()
+        where !names.insert(certificate.name).inserted {
+            loading.error(
+                at: loading.position(of: "certificate[\(index)].name"),
+                "there is already a certificate \"\(certificate.name)\"; give this one another name"
+            )
+        }
+        for (index, listener) in c.listeners.enumerated() {
+            let path = "listener[\(index)]"
+            let use = c.tls(of: listener)
+            if use != .off, c.certificates.isEmpty {
+                loading.error(
+                    at: loading.position(of: path + ".tls", path + ".role"),
+                    "listener \"\(listener.name)\" needs TLS, and there is no [[certificate]]; add one"
+                        + (listener.role == .submissions ? "" : ", or set tls to \"off\"")
+                )
+            }
+            if listener.role == .submissions, let tls = listener.tls, tls != .required {
+                loading.error(
+                    at: loading.position(of: path + ".tls"),
+                    "with the role submissions TLS is there from the first byte; leave tls out"
+                )
+            }
+            if listener.role == .submission, listener.tls == .off {
+                loading.warning(
+                    at: loading.position(of: path + ".tls"),
+                    "listener \"\(listener.name)\" is for submission, and what is sent to it can be "
+                        + "read on the way; leave tls out"
+                )
+            }
+            if listener.clientCertificate != .off, use == .off {
+                loading.error(
+                    at: loading.position(of: path + ".client_certificate"),
+                    "client certificates are shown within TLS, which this listener has not; set tls"
+                )
+            }
+            if listener.clientCertificate == .required, listener.clientAuthorities == nil {
+                loading.error(
+                    at: loading.position(of: path + ".client_certificate"),
+                    "nobody vouches for the clients' certificates; set client_authorities"
                 )
             }
         }

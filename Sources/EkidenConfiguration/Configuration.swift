@@ -9,6 +9,7 @@ package struct Configuration: Sendable, Equatable {
     package var relay: Relay
     package var log = Log()
     package var control = Control()
+    package var certificates: [Certificate] = []
     /// At least one.
     package var listeners = [Listener()]
     package var rewriting = Rewriting()
@@ -25,6 +26,14 @@ package struct Configuration: Sendable, Equatable {
     /// - Parameter hostname: the name of this machine, as the system gives it.
     package init(hostname: String) {
         relay = Relay(hostname: Domain(hostname))
+    }
+
+    /// How a listener has TLS: what it says, else what its role and the certificates make of it.
+    package func tls(of listener: Listener) -> TLSUse {
+        if listener.role == .submissions { return .required }
+        if let tls = listener.tls { return tls }
+        if listener.role == .submission { return .required }
+        return certificates.isEmpty ? .off : .optional
     }
 
     /// Names that are this relay: for recognising itself among the mail hosts of a domain.
@@ -76,11 +85,37 @@ extension Configuration {
         package var group: String?
     }
 
-    /// What a listener is for. Only `relay` can be configured today.
+    /// A certificate with its key, for listeners to show.
+    package struct Certificate: Sendable, Equatable {
+        package var name = "mail"
+        /// PEM file: the certificate, then those that vouch for it.
+        package var chain = ""
+        /// PEM file.
+        package var key = ""
+    }
+
+    /// What a listener is for.
     package enum Role: String, Sendable, CaseIterable {
+        /// Mail hosts and programs of one's own, on port 25.
         case relay
+        /// People and programs with TLS by STARTTLS, on port 587 (RFC 6409).
         case submission
+        /// The same with TLS from the first byte, on port 465 (RFC 8314).
         case submissions
+    }
+
+    package enum TLSUse: String, Sendable, CaseIterable {
+        case off
+        /// STARTTLS is offered.
+        case optional
+        /// Nothing is taken without it.
+        case required
+    }
+
+    package enum ClientCertificateUse: String, Sendable, CaseIterable {
+        case off
+        case optional
+        case required
     }
 
     package struct Listener: Sendable, Equatable {
@@ -91,6 +126,10 @@ extension Configuration {
         ]
         package var relayFor = NetworkPrefix.loopback
         package var lenientFor: [NetworkPrefix] = []
+        /// nil: as its role has it and certificates allow; see `Configuration.tls(of:)`.
+        package var tls: TLSUse?
+        package var clientCertificate = ClientCertificateUse.off
+        package var clientAuthorities: String?
         package var banner = "ESMTP Ekiden"
         package var maxConnections = 1000
         package var maxConnectionsPerClient = 250

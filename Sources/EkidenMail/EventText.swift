@@ -73,10 +73,22 @@ extension Event {
                 .text("with", e.client.inboundProtocol.text),
                 .text("listener", e.client.listener),
             ]
+            fields += tls(of: e.client)
         }
         if !e.messageID.isEmpty { fields.append(.text("message-id", e.messageID)) }
         if let about = e.about { fields.append(.text("about", about.text)) }
         if e.client.inboundProtocol != .local { fields.append(.seconds("took", e.took)) }
+        return fields
+    }
+
+    /// Version and cipher, and whose certificate the client showed.
+    private static func tls(of client: ClientFacts) -> [EventField] {
+        guard let tls = client.tls else { return [] }
+        var fields: [EventField] = [.text("tls", tls.text)]
+        if let peer = tls.peer {
+            fields.append(.text("cert", "sha256:" + peer.fingerprint))
+            fields.append(.text("verify", peer.isTrusted ? "ok" : peer.problem))
+        }
         return fields
     }
 
@@ -108,6 +120,7 @@ extension Event {
         fields.append(.text("client", e.client.endpoint.text))
         if !e.client.helo.isEmpty { fields.append(.text("helo", e.client.helo)) }
         fields.append(.text("listener", e.client.listener))
+        fields += tls(of: e.client)
         if let sender = e.sender { fields.append(.text("from", "<\(sender.text)>")) }
         if let recipient = e.recipient { fields.append(.text("to", "<\(recipient)>")) }
         fields += [.text("rule", e.rule), .text("reply", e.reply.oneLine)]

@@ -19,6 +19,7 @@ package struct RelayWorld: Sendable {
     package var loops: [Loop]
     package var disk: any Disk
     package var names: any NameTransport
+    package var tls: any TLSProvider
     package var random: any RandomSource
     package var events: any EventSink
     /// This machine's addresses.
@@ -35,6 +36,7 @@ package struct RelayWorld: Sendable {
         loops: [Loop],
         disk: any Disk,
         names: any NameTransport,
+        tls: any TLSProvider = NoTLS(),
         random: any RandomSource,
         events: any EventSink,
         localNetworks: [NetworkPrefix] = [],
@@ -46,6 +48,7 @@ package struct RelayWorld: Sendable {
         self.loops = loops
         self.disk = disk
         self.names = names
+        self.tls = tls
         self.random = random
         self.events = events
         self.localNetworks = localNetworks
@@ -108,10 +111,12 @@ package final class Relay: Sendable {
     let started: WallTime
     let world: RelayWorld
     let rates: RateMeter
+    private let shelf: TLSShelf
     private let state = Mutex(State())
 
     private struct State {
         var isStopping = false
+        var watchesCertificates = false
         var lastReload: (at: WallTime, text: String)?
         var reloader: Reloader?
     }
@@ -151,9 +156,10 @@ package final class Relay: Sendable {
             events: world.events,
             sessionsMax: settings.descriptors.sessionsMax
         )
+        let shelf = TLSShelf(world.tls)
         let listeners: [Listener]
         do throws(StartFailure) {
-            listeners = try listen(settings, crew, owner)
+            listeners = try listen(settings, crew, owner, shelf)
         } catch {
             await dispatch.stop(until: owner.now())
             await spool.close()
@@ -165,8 +171,10 @@ package final class Relay: Sendable {
             house: house,
             dispatch: dispatch,
             crew: crew,
-            listeners: listeners
+            listeners: listeners,
+            shelf: shelf
         )
+        relay.watchCertificates()
         for listener in listeners { listener.start() }
         if let shortage = settings.descriptors.shortage {
             house.notice(.warning, "relay", shortage)
@@ -210,7 +218,8 @@ package final class Relay: Sendable {
         house: House,
         dispatch: Dispatch,
         crew: IngressCrew,
-        listeners: [Listener]
+        listeners: [Listener],
+        shelf: TLSShelf
     ) {
         self.world = world
         self.rates = rates
@@ -218,6 +227,7 @@ package final class Relay: Sendable {
         self.dispatch = dispatch
         self.crew = crew
         self.listeners = listeners
+        self.shelf = shelf
         started = house.owner.wallNow()
     }
 
@@ -248,19 +258,21 @@ package final class Relay: Sendable {
     private static func listen(
         _ settings: RelaySettings,
         _ crew: IngressCrew,
-        _ loop: Loop
+        _ loop: Loop,
+        _ shelf: TLSShelf
     )
         throws(StartFailure) -> [Listener]
     {
         var listeners: [Listener] = []
         for listener in settings.configuration.listeners {
+            let policy = try settings.policy(of: listener, shelf)
             let ledger = ConnectionLedger()
             for endpoint in listener.listen {
                 do throws(SystemError) {
                     listeners.append(
                         try Listener(
                             on: endpoint,
-                            policy: settings.policy(of: listener),
+                            policy: policy,
                             crew: crew,
                             ledger: ledger,
                             loop: loop
@@ -314,23 +326,33 @@ package final class Relay: Sendable {
     // MARK: Reload
 
     /// Takes another configuration: all of it that needs no restart. Open sessions keep what they
-    /// began with. Returns what a person should know.
-    package func reload(_ configuration: Configuration) async -> String {
+    /// began with. Returns what a person should know. Errors: a certificate can't be used; then
+    /// nothing has changed.
+    package func reload(_ configuration: Configuration) async -> Result<String, StartFailure> {
         let running = house.settings.configuration
         let fixed = configuration.restartOnlyChanges(from: running)
         let settings = RelaySettings(
             configuration.keepingRestartOnly(of: running),
             descriptors: world.descriptors
         )
+        var policies: [String: ListenerPolicy] = [:]
+        do throws(StartFailure) {
+            for own in settings.configuration.listeners {
+                policies[own.name] = try settings.policy(of: own, shelf)
+            }
+        } catch {
+            return reloadFailed(error.text)
+        }
+        shelf.keep(
+            only: settings.configuration.listeners.compactMap(settings.configuration.tlsSettings)
+        )
+        watchCertificates()
         house.adopt(settings)
         house.resolver.replace(
             settings.resolver(local: world.localNetworks, hosts: HostTable(text: world.hostTable))
         )
         for listener in listeners {
-            if let own = settings.configuration.listeners.first(where: { $0.name == listener.name })
-            {
-                listener.adopt(settings.policy(of: own))
-            }
+            if let policy = policies[listener.name] { listener.adopt(policy) }
         }
         if configuration.resolver != running.resolver { house.resolver.flush() }
         await dispatch.ask { core in
@@ -346,7 +368,38 @@ package final class Relay: Sendable {
             ? "configuration reloaded"
             : "configuration reloaded; these need a restart: " + fixed.joined(separator: ", ")
         noteReload(text, .info)
-        return text
+        return .success(text)
+    }
+
+    /// How often certificate files are looked at.
+    private static let certificateInterval = Duration.seconds(10)
+
+    /// Takes up certificates as they are renewed, for as long as any listener has TLS.
+    private func watchCertificates() {
+        let isFirst = state.withLock { state in
+            defer { state.watchesCertificates = state.watchesCertificates || !shelf.isEmpty }
+            return !state.watchesCertificates && !shelf.isEmpty
+        }
+        guard isFirst else { return }
+        let owner = house.owner
+        owner.spawn {
+            while !self.isStopping {
+                await owner.sleep(for: Self.certificateInterval)
+                for change in self.shelf.refresh() {
+                    switch change {
+                    case .success(let text):
+                        self.house.notice(.info, "tls", "new certificates are in use: " + text)
+                    case .failure(let failure):
+                        self.house.notice(
+                            .error,
+                            "tls",
+                            "certificates have changed and can't be used, the ones read before "
+                                + "stay: " + failure.text
+                        )
+                    }
+                }
+            }
+        }
     }
 
     /// A configuration that could not be used: the running one stays.

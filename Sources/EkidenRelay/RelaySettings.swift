@@ -145,8 +145,28 @@ final class RelaySettings: Sendable {
         return resolver
     }
 
-    func policy(of listener: Configuration.Listener) -> ListenerPolicy {
-        ListenerPolicy(
+    /// Errors: a certificate can't be used.
+    func policy(
+        of listener: Configuration.Listener,
+        _ shelf: TLSShelf
+    )
+        throws(StartFailure) -> ListenerPolicy
+    {
+        let use = configuration.tls(of: listener)
+        let begin: ListenerTLS.Begin = listener.role == .submissions ? .atOnce : .onRequest
+        var tls: ListenerTLS?
+        if let settings = configuration.tlsSettings(of: listener) {
+            do throws(TLSFailure) {
+                tls = ListenerTLS(
+                    begin,
+                    by: try shelf.acceptor(settings),
+                    handshakeTimeout: min(listener.commandTimeout, .seconds(60))
+                )
+            } catch {
+                throw StartFailure("listener \"\(listener.name)\" has no TLS: \(error.text)")
+            }
+        }
+        return ListenerPolicy(
             name: listener.name,
             relayFor: listener.relayFor,
             lenientFor: listener.lenientFor,
@@ -158,7 +178,9 @@ final class RelaySettings: Sendable {
                 messageBytes: listener.maxMessageSize,
                 recipients: listener.maxRecipients,
                 errors: listener.maxErrors,
-                commands: listener.maxCommands
+                commands: listener.maxCommands,
+                offersTLS: tls?.begin == .onRequest,
+                requiresTLS: use == .required
             ),
             connectionsPerClient: listener.maxConnectionsPerClient,
             connections: listener.maxConnections,
@@ -166,7 +188,26 @@ final class RelaySettings: Sendable {
                 command: listener.commandTimeout,
                 dataBlock: listener.dataBlockTimeout,
                 message: listener.messageTimeout
-            )
+            ),
+            tls: tls
+        )
+    }
+}
+
+extension Configuration {
+    /// What a listener's TLS is made of; nil: it has none.
+    package func tlsSettings(of listener: Listener) -> TLSServerSettings? {
+        if tls(of: listener) == .off { return nil }
+        return TLSServerSettings(
+            identities: certificates.map { TLSIdentity(certificate: $0.chain, key: $0.key) },
+            clientCertificate: {
+                switch listener.clientCertificate {
+                case .off: .none
+                case .optional: .optional
+                case .required: .required
+                }
+            }(),
+            clientAuthorities: listener.clientAuthorities
         )
     }
 }

@@ -62,8 +62,8 @@ extension TestFiles {
         #expect(Set(paths).count == paths.count)
         #expect(
             Schema.sections.map(\.name) == [
-                "relay", "log", "control", "listener", "rewriting", "spool", "retry", "sites",
-                "route", "resolver", "delivery", "bounces", "limits",
+                "relay", "log", "control", "certificate", "listener", "rewriting", "spool", "retry",
+                "sites", "route", "resolver", "delivery", "bounces", "limits",
             ]
         )
     }

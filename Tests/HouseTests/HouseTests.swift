@@ -54,7 +54,9 @@ private let allowed: [String: Set<String>] = {
         "EkidenResolver": ["EkidenMail", "EkidenRuntime", "CResolv"],
         "EkidenDelivery": ["EkidenMail", "EkidenRuntime", "EkidenSMTP"],
         "EkidenOutcome": ["EkidenMail"],
-        "EkidenLinux": ["EkidenMail", "EkidenRuntime", "CEkiden", "CResolv", "EkidenResolver"],
+        "EkidenLinux": [
+            "EkidenMail", "EkidenRuntime", "CEkiden", "COpenSSL", "CResolv", "EkidenResolver",
+        ],
         "EkidenSimulator": [
             "EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenConfiguration", "EkidenSpool",
             "EkidenResolver", "EkidenControl", "EkidenRelay",

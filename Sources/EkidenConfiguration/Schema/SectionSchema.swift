@@ -8,6 +8,7 @@ protocol NamedSection: Sendable {
     init()
 }
 
+extension Configuration.Certificate: NamedSection {}
 extension Configuration.Listener: NamedSection {}
 extension Route: NamedSection {}
 

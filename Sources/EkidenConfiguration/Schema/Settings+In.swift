@@ -108,6 +108,42 @@ extension Schema {
         ]
     )
 
+    static let certificate = SectionSchema.list(
+        "certificate",
+        \.certificates,
+        """
+        Certificates that listeners show. A client that asks for a name gets the first one that has \
+        it, any other client the first of all. The files are looked at every ten seconds: new ones \
+        are used for new sessions without a restart, broken ones change nothing but the log.
+        """,
+        [
+            Setting(
+                "name",
+                \.name,
+                .name,
+                example: #""mail""#,
+                required: true,
+                "Names the certificate in the log; no two may have the same."
+            ),
+            Setting(
+                "chain",
+                \.chain,
+                .path,
+                example: #""/etc/letsencrypt/live/mail.example.org/fullchain.pem""#,
+                required: true,
+                "PEM file with the certificate, and behind it those that vouch for it."
+            ),
+            Setting(
+                "key",
+                \.key,
+                .path,
+                example: #""/etc/letsencrypt/live/mail.example.org/privkey.pem""#,
+                required: true,
+                "PEM file with its key, without a passphrase; the relay's user must be able to read it."
+            ),
+        ]
+    )
+
     static let listener = SectionSchema.list(
         "listener",
         \.listeners,
@@ -115,7 +151,7 @@ extension Schema {
         Where mail comes in, and on what terms. Each [[listener]] is one set of terms. Without \
         any, the relay listens on 127.0.0.1:2525 and [::1]:2525 and takes mail from this machine.
         """,
-        listenerPlaces + listenerLimits + listenerTimes
+        listenerPlaces + listenerTLS + listenerLimits + listenerTimes
     )
 
     private static let listenerPlaces: [Setting<Configuration.Listener>] = [
@@ -131,10 +167,14 @@ extension Schema {
         Setting(
             "role",
             \.role,
-            .role,
-            example: #""relay""#,
+            .word,
+            example: #""submission""#,
             restart: true,
-            "What the listener is for: relay takes mail by SMTP as mail hosts speak it."
+            """
+            What the listener is for: relay takes mail as mail hosts speak it (port 25); \
+            submission is for people and programs, who must begin with STARTTLS (port 587); \
+            submissions is the same with TLS from the first byte (port 465).
+            """
         ),
         Setting(
             "listen",
@@ -172,6 +212,38 @@ extension Schema {
             .replyText,
             example: #""ESMTP""#,
             "What follows the host name in the greeting."
+        ),
+    ]
+
+    private static let listenerTLS: [Setting<Configuration.Listener>] = [
+        Setting(
+            "tls",
+            \.tls,
+            .optional(.word),
+            default: "required for submission, else optional if there is a certificate",
+            example: #""required""#,
+            """
+            Whether STARTTLS is offered: off, optional, or required, in which case nothing else \
+            is taken before it. With the role submissions TLS is always there.
+            """
+        ),
+        Setting(
+            "client_certificate",
+            \.clientCertificate,
+            .word,
+            example: #""optional""#,
+            """
+            Whether clients are asked for a certificate of their own: off, optional, or required, \
+            in which case one that client_authorities vouch for must be shown.
+            """
+        ),
+        Setting(
+            "client_authorities",
+            \.clientAuthorities,
+            .optional(.path),
+            default: "unset",
+            example: #""/etc/ekiden/clients-ca.pem""#,
+            "PEM file with the certificates of the authorities that vouch for clients."
         ),
     ]
 

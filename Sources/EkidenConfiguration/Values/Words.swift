@@ -23,25 +23,6 @@ extension ValueType where Value: RawRepresentable & CaseIterable, Value.RawValue
     }
 }
 
-extension ValueType<Configuration.Role> {
-    /// As `word`, but the roles to come are named as such.
-    static let role = ValueType<Configuration.Role>(
-        "a word",
-        range: "\"relay\"",
-        decode: { node throws(Misfit) in
-            let role = try word.decode(node)
-            if role != .relay {
-                throw Misfit(
-                    "\"\(role.rawValue)\" is not offered by this version, which has no TLS and no "
-                        + "login; write \"relay\""
-                )
-            }
-            return role
-        },
-        encode: { quoted($0.rawValue) }
-    )
-}
-
 extension ValueType<String> {
     /// The path of a file or directory; relative ones start where the relay was started.
     static let path = ValueType<String>(

@@ -71,6 +71,8 @@ package final class Ledger {
     var everHeld: Set<String> = []
     /// The relay's word that it made a report, and what it is about.
     var subjects: [String: String] = [:]
+    /// Messages whose report could not be delivered, of which the postmaster was told instead.
+    var toldInstead: Set<String> = []
     /// Messages of which the postmaster refused the report: the log alone tells their end.
     var untold: Set<String> = []
     /// Refused reports whose making the log had no time to tell of, so that nobody knows what they
@@ -134,7 +136,7 @@ package final class Ledger {
 
     func hasEnded(_ place: Place) -> Bool {
         arrivals[place] != nil || failureReports[place] != nil || removed[place] != nil
-            || perhapsRemoved.contains(place)
+            || perhapsRemoved.contains(place) || toldInstead.contains(place.id)
     }
 
     static func key(of recipient: String) -> Int? {

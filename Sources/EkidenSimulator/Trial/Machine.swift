@@ -76,7 +76,7 @@ final class Machine: @unchecked Sendable {
             state = .running
             town.trace.note("machine runs")
             let configuration = town.configuration
-            relay.setReloader { .success(await $0.reload(configuration)) }
+            relay.setReloader { await $0.reload(configuration) }
         case .failure(let failure):
             town.trace.note("machine could not start: \(failure.text)")
             town.count("start-failed")

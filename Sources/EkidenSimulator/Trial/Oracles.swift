@@ -94,6 +94,7 @@ extension Town {
                     ledger.delayReports[place, default: []].append(transaction)
                 } else {
                     ledger.failureReports[place, default: []].append(transaction)
+                    if let subject = ledger.subjects[id] { ledger.toldInstead.insert(subject) }
                     checkDue(place)
                 }
                 if let key = Ledger.key(of: about), ledger.letters[key]?.sender == nil,

@@ -52,6 +52,7 @@ final class Daemon: Sendable {
             loops: loops.loops,
             disk: disk,
             names: names,
+            tls: OpenSSLProvider(),
             random: QuickRandom(),
             events: log,
             localNetworks: LocalAddresses.all(),
@@ -123,9 +124,11 @@ final class Daemon: Sendable {
             return relay.reloadFailed("the relay was started without a configuration file")
         case .success(let inspection?):
             let next = inspection.configuration
+            let result = await relay.reload(next)
+            guard case .success = result else { return result }
             log.reconfigure(format: next.log.format == .json ? .json : .text, level: next.log.level)
             names.withLock { $0 }?.replace(nameServers(next))
-            return .success(await relay.reload(next))
+            return result
         case .failure(let problem):
             return relay.reloadFailed(problem.text)
         }

@@ -1,6 +1,9 @@
 // `ekiden config check|explain|example`: everything about settings that needs no daemon.
 
 import EkidenConfiguration
+import EkidenLinux
+import EkidenRelay
+import EkidenRuntime
 import Glibc
 
 let configCommand = Command(
@@ -26,6 +29,10 @@ private let configCheckCommand = Command(
         let inspection = Configuration.inspect(text: bytes, file: file, hostname: hostName())
         for problem in inspection.problems { console.print(printable(problem.text)) }
         if !inspection.errors.isEmpty { return .negative }
+        if let problem = certificateProblem(inspection.configuration) {
+            console.print("\(file): error: " + printable(problem))
+            return .negative
+        }
         console.print(
             inspection.warnings.isEmpty
                 ? "\(file): ok"
@@ -34,6 +41,17 @@ private let configCheckCommand = Command(
         return .success
     }
 )
+
+/// What keeps a listener from having its TLS, as a start would find it.
+private func certificateProblem(_ configuration: Configuration) -> String? {
+    for listener in configuration.listeners {
+        guard let settings = configuration.tlsSettings(of: listener) else { continue }
+        do throws(TLSFailure) { _ = try OpenSSLProvider().acceptor(settings) } catch {
+            return "listener \"\(listener.name)\" can have no TLS: \(error.text)"
+        }
+    }
+    return nil
+}
 
 private let configExplainCommand = Command(
     name: "config explain",
