@@ -177,7 +177,7 @@ extension Town {
             let id = message.id.text
             let other = rest.removeValue(forKey: id)
             if other != message {
-                differences[id] = "\(message), and in the log \(other.map { "\($0)" } ?? "nothing")"
+                differences[id] = "\(id) is \(message.difference(from: other))"
             }
         }
         for id in rest.keys { differences[id] = "\(id) is in the log alone" }
@@ -188,6 +188,29 @@ extension Town {
 extension QueuedMessage {
     fileprivate func isPending(_ recipient: String) -> Bool {
         recipients.contains { $0.state == .pending && $0.address.text == recipient }
+    }
+
+    /// What the index has and, after "in the log", what a start would find.
+    fileprivate func difference(from logged: QueuedMessage?) -> String {
+        guard let logged else { return "in the index alone" }
+        if hold != logged.hold {
+            return "\(Self.words(hold)), in the log \(Self.words(logged.hold))"
+        }
+        for (ours, theirs) in zip(recipients, logged.recipients) where ours != theirs {
+            return "\(Self.words(ours)), in the log \(Self.words(theirs))"
+        }
+        return "\(self), in the log \(logged)"
+    }
+
+    private static func words(_ hold: Hold?) -> String {
+        guard let hold else { return "not held" }
+        return "held for \(hold.reason) since \(hold.since.nanoseconds)"
+    }
+
+    private static func words(_ status: RecipientStatus) -> String {
+        "<\(status.address.text)> \(status.state) after \(status.attempts) attempts"
+            + " (\(status.reason)), next at \(status.nextAttempt?.nanoseconds ?? 0)"
+            + (status.delayNoticeSent ? ", delay told" : "")
     }
 }
 
