@@ -57,7 +57,13 @@ extension Town {
     private func check(_ image: SimDiskImage, lostSince: Instant?, _ what: String) {
         count("looked-at-disk")
         let found: [String: QueuedMessage]
-        do { found = try Recovery.queue(image, plan) } catch {
+        do {
+            let queue = try Recovery.queue(image, plan, readsContent: true)
+            for words in queue.unreadable {
+                ledger.violation("\(words), after \(what)")
+            }
+            found = queue.messages
+        } catch {
             return ledger.violation("no start after \(what) at this moment: \(error)")
         }
         for id in ledger.copyOrder {
@@ -170,7 +176,9 @@ extension Town {
 
     private func compare(_ index: [QueuedMessage], _ image: SimDiskImage) -> [String: String] {
         let found: [String: QueuedMessage]
-        do { found = try Recovery.queue(image, plan) } catch { return ["": "no start: \(error)"] }
+        do { found = try Recovery.queue(image, plan, readsContent: false).messages } catch {
+            return ["": "no start: \(error)"]
+        }
         var differences: [String: String] = [:]
         var rest = found
         for message in index {
@@ -215,15 +223,16 @@ extension QueuedMessage {
 }
 
 extension Recovery {
-    /// What a start finds in the queue of an image, by id; the image is used up.
+    /// What a start finds in the queue of an image; the image is used up.
     static func queue(
         _ image: SimDiskImage,
-        _ plan: TrialPlan
-    ) throws -> [String: QueuedMessage] {
+        _ plan: TrialPlan,
+        readsContent: Bool
+    ) throws -> FoundQueue {
         let world = SimWorld(seed: plan.seed)
         let disk = SimDisk(world: world, image: image)
         let settings = settings(plan)
-        let messages = try world.run {
+        let found = try world.run {
             let spool = try await Spool.open(
                 disk: disk,
                 owner: world.loops[0],
@@ -231,11 +240,43 @@ extension Recovery {
                 events: Deaf()
             ).spool
             let messages = spool.messages(after: nil, limit: .max)
+            var unreadable: [String] = []
+            for message in messages where readsContent && message.hold?.reason != .damaged {
+                if let why = await problem(reading: message.id, of: spool) {
+                    unreadable.append("\(message.id.text) could not be read (\(why))")
+                }
+            }
             // So that its tasks end, and its memory is free again.
             await spool.close()
-            return messages
+            return FoundQueue(
+                messages: Dictionary(uniqueKeysWithValues: messages.map { ($0.id.text, $0) }),
+                unreadable: unreadable
+            )
         }
         world.discard()
-        return Dictionary(uniqueKeysWithValues: messages.map { ($0.id.text, $0) })
+        return found
     }
+
+    /// Reads all of a message, as a delivery would.
+    private static func problem(reading id: QueueID, of spool: Spool) async -> String? {
+        do throws(ContentUnavailable) {
+            let content = try await spool.content(of: id)
+            guard case .stored(let reader, let byteCount) = content.body else { return nil }
+            var at = 0
+            while at < byteCount {
+                let bytes = try await reader.read(at: at, count: 1 << 18)
+                if bytes.isEmpty { return "it ends after \(at) bytes of its body" }
+                at += bytes.count
+            }
+            return nil
+        } catch { return error.text }
+    }
+}
+
+/// The queue after a start.
+struct FoundQueue {
+    /// By id.
+    var messages: [String: QueuedMessage]
+    /// Messages whose bytes are not what they were, in words.
+    var unreadable: [String]
 }
