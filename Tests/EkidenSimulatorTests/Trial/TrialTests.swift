@@ -1,6 +1,7 @@
 import EkidenControl
 import EkidenMail
 import EkidenRuntime
+import EkidenSpool
 import Testing
 
 @testable import EkidenSimulator
@@ -201,6 +202,55 @@ import Testing
         town.checkImage(SimDiskImage(), lostSince: nil)
         #expect(town.ledger.violations.count == letter.recipients.count)
         #expect(town.ledger.violations.allSatisfy { $0.contains("nowhere after the crash") })
+    }
+
+    @Test func `a message of an image that can't be read is found`() throws {
+        for isRotten in [false, true] {
+            let town = try town()
+            let image = try imageOfLargeMessage()
+            let path = "large/" + QueueID(number: 7).text
+            if isRotten { image.flip(path, at: 9000) }
+            town.checkImage(image, lostSince: nil)
+            #expect(town.ledger.violations.isEmpty != isRotten, "\(town.ledger.violations)")
+        }
+    }
+
+    /// A disk that has one message, its body in a file of its own.
+    private func imageOfLargeMessage() throws -> SimDiskImage {
+        let world = SimWorld(seed: 1)
+        let disk = SimDisk(world: world)
+        var settings = SpoolSettings()
+        settings.segmentBytes = 65_536
+        settings.freeBytesMin = 0
+        let fixed = settings
+        try world.run {
+            let spool = try await Spool.open(
+                disk: disk,
+                owner: world.loops[0],
+                settings: fixed,
+                events: Recovery.Deaf()
+            ).spool
+            let envelope = Envelope(
+                sender: .null,
+                recipients: [try #require(Address("b@example.net"))],
+                client: ClientFacts(endpoint: Endpoint(.v4(0x7f00_0001), 4321), helo: "client"),
+                arrived: SimWorld.firstWallTime
+            )
+            let body = Bytes([UInt8](repeating: 0x61, count: 100_000))
+            try await spool.accept(
+                NewMessage(
+                    id: QueueID(number: 7),
+                    envelope: envelope,
+                    content: Content(
+                        header: Bytes("Subject: large\r\n\r\n"),
+                        body: .memory(body),
+                        facts: MessageFacts()
+                    )
+                )
+            )
+            await spool.close()
+        }
+        return disk.die(.kill)
     }
 
     @Test func `an index that knows more or less than the log is found`() throws {
