@@ -95,12 +95,10 @@ extension Town {
     /// to tell.
     private func isToldOf(_ place: Place, _ copy: Copy, _ found: [String: QueuedMessage]) -> Bool {
         guard let letter = ledger.letters[copy.key] else { return true }
-        if letter.sender == nil,
-            ledger.untold.contains(place.id) || ledger.strayRefusals > 0
-                || ledger.mayHaveRefusedReport(at: world.instant)
-        {
+        if ledger.untold.contains(place.id) || ledger.mayHaveRefusedReport(at: world.instant) {
             return true
         }
+        if letter.sender == nil, ledger.strayRefusals > 0 { return true }
         return found.values.contains { message in
             message.sender.isNull
                 && message.recipients.contains {

@@ -95,10 +95,8 @@ package final class Ledger {
         noted?(text)
     }
 
-    /// Nobody but the log is told of the message's end; one that is not known to be such is taken
-    /// for one of the strays.
-    func excuseUntold(_ id: String) -> Bool {
-        if untold.contains(id) { return true }
+    /// Takes a message that is not known to be untold for one of the strays.
+    func excuseStray(_ id: String) -> Bool {
         guard strayRefusals > 0 else { return false }
         strayRefusals -= 1
         untold.insert(id)

@@ -23,6 +23,9 @@ final class Machine: @unchecked Sendable {
     var diskFaults = SimDiskFaults()
     var diskTiming = SimDiskTiming()
     var isFull = false
+    /// What was settled since then, and from which boot on, nobody has synced: the process died
+    /// soon after, and no start has read and vouched for it yet.
+    private(set) var unvouched: (since: Instant, boot: Int)?
     /// Since when the disk is not well, and since when it is again.
     private var troubledSince: Instant?
     private var wellSince: Instant?
@@ -74,6 +77,7 @@ final class Machine: @unchecked Sendable {
         case .success(let relay):
             self.relay = relay
             state = .running
+            unvouched = nil
             town.trace.note("machine runs")
             let configuration = town.configuration
             relay.setReloader { await $0.reload(configuration) }
@@ -138,6 +142,9 @@ final class Machine: @unchecked Sendable {
         town.trace.note("machine dies")
         if let unwrittenSince { town.outcomesLost(since: unwrittenSince) }
         town.ledger.relayEnded(at: town.world.instant)
+        if unvouched == nil {
+            unvouched = (town.world.instant + (.zero - Town.marksDelayMax), boot)
+        }
         image = disk.die(death)
         town.world.network.machineDied(loops, silently: silently)
         town.world.removeLoops(loops)

@@ -141,14 +141,21 @@ extension Town {
     /// The relay ended, and outcomes of this start since then may not be on the disk: the last ones
     /// before a power loss, those of a time in which the disk could not be written.
     func outcomesLost(since: Instant) {
-        powerLosses.append(PowerLoss(boot: machine.boot, since: since))
+        let first = machine.unvouched?.boot ?? machine.boot
+        for boot in first...machine.boot { powerLosses.append(PowerLoss(boot: boot, since: since)) }
     }
 
-    /// Outcomes since then may be gone with a power loss now: marks are durable after 20 ms and a
-    /// sync, which may be slow, unless the disk is not well.
+    /// Marks are durable after 20 ms and a sync, which may be slow.
+    static let marksDelayMax = Duration.seconds(2)
+
+    /// Outcomes since then may be gone with a power loss now: unless the disk is not well, those
+    /// whose marks can't have been synced yet; and while the relay starts, those that the process
+    /// before left to the kernel.
     var lossHorizon: Instant {
-        let last = world.instant + .seconds(-2)
-        return machine.unwrittenSince.map { min($0, last) } ?? last
+        let last = world.instant + (.zero - Self.marksDelayMax)
+        return [machine.unwrittenSince, machine.unvouched?.since].reduce(last) { earliest, since in
+            since.map { min($0, earliest) } ?? earliest
+        }
     }
 
     /// How often a host may see this again: it took it, and the relay may not know.
@@ -197,8 +204,9 @@ extension Town {
     /// Promise 2: exactly one end.
     private func judgeEnd(_ place: Place, _ letter: Letter) {
         if ledger.hasEnded(place) { return }
-        // The report went to the postmaster, who refused it; never is there one about a report.
-        if letter.sender == nil, ledger.excuseUntold(place.id) { return }
+        // Its report, or the one that its report failed, went to the postmaster, who refused it.
+        if ledger.untold.contains(place.id) { return }
+        if letter.sender == nil, ledger.excuseStray(place.id) { return }
         ledger.violation("\(place.text) of k\(letter.key) is nowhere")
     }
 

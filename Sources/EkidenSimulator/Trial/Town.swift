@@ -330,6 +330,7 @@ final class TownEvents: EventSink, @unchecked Sendable {
             else { return }
             if let about = town.ledger.subjects[attempt.id.text] {
                 town.ledger.untold.insert(about)
+                if let first = town.ledger.subjects[about] { town.ledger.untold.insert(first) }
             } else {
                 town.ledger.strayRefusals += 1
             }
