@@ -56,6 +56,7 @@ final class Machine: @unchecked Sendable {
             loops: loops,
             disk: disk,
             names: town.names,
+            tls: SimTLS(),
             random: random.branch(),
             events: TownEvents(town: town),
             localNetworks: [NetworkPrefix(town.plan.relayAddress, length: 32)].compactMap { $0 },

@@ -64,6 +64,14 @@ final class MailClient: @unchecked Sendable {
             try await expect(&wire, 220)
             try await wire.say("EHLO client\(number).test", within: Self.patience)
             try await expect(&wire, 250)
+            if isSecure {
+                try await wire.say("STARTTLS", within: Self.patience)
+                try await expect(&wire, 220)
+                wire.connection.setDeadline(town.outside.now() + Self.patience)
+                _ = try await wire.connection.secure(with: SimTLSEngine(askingFor: "relay.test"))
+                try await wire.say("EHLO client\(number).test", within: Self.patience)
+                try await expect(&wire, 250)
+            }
             while index < letters.count {
                 try leaveSometimes()
                 try await send(letters[index], &wire)
@@ -77,6 +85,15 @@ final class MailClient: @unchecked Sendable {
             // out of their hands.
             if kind != .repeating, index < letters.count, town.isOut(letters[index]) { index += 1 }
             return Array(letters[min(index, letters.count)...])
+        }
+    }
+
+    /// Every other client asks for TLS where it may, all where they must.
+    private var isSecure: Bool {
+        switch town.plan.security {
+        case .none: false
+        case .offered: number % 2 == 0
+        case .required: true
         }
     }
 

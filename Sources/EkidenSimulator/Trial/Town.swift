@@ -320,13 +320,14 @@ final class TownEvents: EventSink, @unchecked Sendable {
         town.trace.note(text.last == "\n" ? String(text.dropLast()) : text)
     }
 
-    /// A report that is refused for good is told to nobody but the log.
+    /// A report to the postmaster that is refused for good, or whose time is over, is told to nobody but the log.
     private func heed(_ event: Event) {
         switch event {
         case .accepted(let report):
             if let about = report.about { town.ledger.subjects[report.id.text] = about.text }
         case .attempt(let attempt):
-            guard attempt.status == .bounced, attempt.recipient.text == town.plan.postmaster
+            guard attempt.status == .bounced || attempt.status == .expired,
+                attempt.recipient.text == town.plan.postmaster
             else { return }
             if let about = town.ledger.subjects[attempt.id.text] {
                 town.ledger.untold.insert(about)

@@ -93,6 +93,7 @@ package struct TrialPlan {
     package let seed: UInt64
     let loops: Int
     let isLong: Bool
+    let security: Security
     let relayAddress = HostAddress.v4(0x0a09_0909)
     var relayEndpoint: Endpoint { Endpoint(relayAddress, 25) }
     /// Connections to a site, and to all sites together.
@@ -123,6 +124,9 @@ package struct TrialPlan {
     static let origin = "origin.test"
     var postmaster: String { "postmaster@\(Self.origin)" }
 
+    /// Whether the relay has a certificate, and takes nothing without TLS.
+    enum Security: CaseIterable { case none, offered, required }
+
     package init(seed: UInt64, hours: Double? = nil, diet: Diet = Diet()) {
         self.seed = seed
         let random = SimRandom(seed: seed &* 0x9e37_79b9_7f4a_7c15 ^ 0x656b_6964_656e)
@@ -141,6 +145,7 @@ package struct TrialPlan {
         reclaimsEagerly = random.once(in: 2)
         hasWarmCache = !random.once(in: 3)
         shufflesReady = random.once(in: 2)
+        security = random.pick(Security.allCases)
         drawHosts(random.branch())
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
@@ -285,6 +290,17 @@ package struct TrialPlan {
         }
     }
 
+    private var securitySettings: String {
+        if security == .none { return "" }
+        return """
+            tls = "\(security == .required ? "required" : "optional")"
+            [[certificate]]
+            name = "any"
+            chain = "/any.pem"
+            key = "/any.key"
+            """
+    }
+
     /// The relay's configuration, as an administrator would write it.
     var configuration: String {
         """
@@ -296,6 +312,7 @@ package struct TrialPlan {
         name = "in"
         listen = ["\(relayEndpoint.text)"]
         relay_for = ["10.0.0.0/8"]
+        \(securitySettings)
         [spool]
         directory = "/spool"
         [retry]
