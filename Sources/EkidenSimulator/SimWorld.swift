@@ -24,6 +24,8 @@ package final class SimWorld: @unchecked Sendable {
 
     /// Number of the loop whose turn it is.
     var currentLoop: Int?
+    /// Loops of processes that are not given the processor.
+    private var frozen: [Loop] = []
     /// Loops of machines that died: never run again, but kept, since jobs may still name them.
     private var deadLoops: [Loop] = []
     private var loopsMade = 0
@@ -53,7 +55,20 @@ package final class SimWorld: @unchecked Sendable {
     /// A machine or process dies: its loops never run again.
     package func removeLoops(_ gone: [Loop]) {
         loops.removeAll { loop in gone.contains { $0 === loop } }
+        thaw(gone)
         deadLoops += gone
+    }
+
+    /// The process of these loops gets no processor, while the rest of the world goes on.
+    package func freeze(_ loops: [Loop]) { frozen += loops }
+
+    package func thaw(_ loops: [Loop]) {
+        frozen.removeAll { loop in loops.contains { $0 === loop } }
+    }
+
+    private var movingLoops: [Loop] {
+        if frozen.isEmpty { return loops }
+        return loops.filter { loop in !frozen.contains { $0 === loop } }
     }
 
     /// Whatever enters from outside would come at another moment in the next run.
@@ -85,6 +100,7 @@ package final class SimWorld: @unchecked Sendable {
     package func discard() {
         isHalted = true
         loops = []
+        frozen = []
         deadLoops = []
         events = EventHeap()
     }
@@ -93,7 +109,7 @@ package final class SimWorld: @unchecked Sendable {
     package func step() -> Bool {
         if isHalted { return false }
         var busy: [Loop] = []
-        for loop in loops {
+        for loop in movingLoops {
             currentLoop = number(of: loop)
             if loop.prepareToWait() == .zero { busy.append(loop) }
         }
@@ -117,7 +133,7 @@ package final class SimWorld: @unchecked Sendable {
 
     private func advance() -> Bool {
         var next: Instant? = events.first?.at
-        for loop in loops {
+        for loop in movingLoops {
             currentLoop = number(of: loop)
             if let deadline = loop.nextDeadline { next = min(next ?? deadline, deadline) }
         }

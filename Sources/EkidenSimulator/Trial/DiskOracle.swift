@@ -126,6 +126,8 @@ extension Town {
 /// What index and log said of messages when they said different things, by id.
 struct Disagreements {
     var boot = 0
+    /// When it was looked.
+    var at = Instant(nanoseconds: 0)
     var words: [String: String] = [:]
 }
 
@@ -156,11 +158,26 @@ extension Town {
             count("looked-at-index")
             let differences = compare(relay.queue, image.afterKill())
             let before = disagreements
-            disagreements = Disagreements(boot: machine.boot, words: differences)
-            guard before.boot == machine.boot else { return }
+            let now = world.instant
+            disagreements = Disagreements(boot: machine.boot, at: now, words: differences)
+            checkSpace(relay.queue, image)
+            guard before.boot == machine.boot, now >= before.at + .seconds(10) else { return }
             for id in differences.keys.sorted() where before.words[id] == differences[id] {
                 ledger.violation("index and log differ: \(differences[id] ?? id)")
             }
+        }
+    }
+
+    /// docs/SPOOL.md: the log stays below twice the live bytes and four segments; one more is being
+    /// made and one may be leaving. What a message has besides its bytes is little.
+    private func checkSpace(_ queue: [QueuedMessage], _ image: SimDiskImage) {
+        let log = image.files.filter { $0.path.hasPrefix("log/") && !$0.path.hasSuffix("footer") }
+            .reduce(0) { $0 + $1.byteCount }
+        let live = queue.reduce(0) { $0 + $1.byteCount + 1000 + 400 * $1.recipients.count }
+        if log > 2 * live + 6 * plan.segmentBytes {
+            ledger.violation(
+                "the log has \(log) bytes for \(live) of mail in segments of \(plan.segmentBytes)"
+            )
         }
     }
 

@@ -23,6 +23,7 @@ final class Machine: @unchecked Sendable {
     var diskFaults = SimDiskFaults()
     var diskTiming = SimDiskTiming()
     var isFull = false
+    var hasNoInodes = false
     /// What was settled since then, and from which boot on, nobody has synced: the process died
     /// soon after, and no start has read and vouched for it yet.
     private(set) var unvouched: (since: Instant, boot: Int)?
@@ -96,8 +97,9 @@ final class Machine: @unchecked Sendable {
         guard let disk else { return }
         disk.faults = diskFaults
         disk.timing = diskTiming
+        disk.freeInodes = hasNoInodes ? 0 : .max
         disk.capacityBytes = isFull ? image.files.reduce(1000) { $0 + $1.byteCount } : nil
-        if isFull || !diskFaults.inputOutputOneIn.isEmpty {
+        if isFull || hasNoInodes || !diskFaults.inputOutputOneIn.isEmpty {
             troubledSince = unwrittenSince ?? town.world.instant
             wellSince = nil
         } else if wellSince == nil {
@@ -110,6 +112,29 @@ final class Machine: @unchecked Sendable {
     var unwrittenSince: Instant? {
         if let wellSince, town.world.instant - wellSince > .seconds(30) { return nil }
         return troubledSince
+    }
+
+    // MARK: Standing still
+
+    /// Since when the process gets no processor, and for a moment after it did again: what it meant
+    /// to sync is not synced.
+    private(set) var pausedSince: Instant?
+
+    /// The process gets no processor for so long; its kernel and disk go on.
+    func pause(for duration: Duration) {
+        guard state != .off, pausedSince == nil else { return }
+        pausedSince = town.world.instant
+        let (paused, number) = (loops, boot)
+        town.world.freeze(paused)
+        town.world.schedule(after: duration) {
+            self.town.world.thaw(paused)
+            guard self.boot == number else { return }
+            // Nobody was looked at meanwhile.
+            self.town.idleSites = IdleSites(boot: number)
+            self.town.world.schedule(after: Town.marksDelayMax) {
+                if self.boot == number { self.pausedSince = nil }
+            }
+        }
     }
 
     // MARK: Off
@@ -144,12 +169,14 @@ final class Machine: @unchecked Sendable {
         if let unwrittenSince { town.outcomesLost(since: unwrittenSince) }
         town.ledger.relayEnded(at: town.world.instant)
         if unvouched == nil {
-            unvouched = (town.world.instant + (.zero - Town.marksDelayMax), boot)
+            let last = pausedSince ?? town.world.instant
+            unvouched = (last + (.zero - Town.marksDelayMax), boot)
         }
         image = disk.die(death)
         town.world.network.machineDied(loops, silently: silently)
         town.world.removeLoops(loops)
         loops = []
+        pausedSince = nil
         relay = nil
         self.disk = nil
         state = .off

@@ -149,13 +149,13 @@ extension Town {
     static let marksDelayMax = Duration.seconds(2)
 
     /// Outcomes since then may be gone with a power loss now: unless the disk is not well, those
-    /// whose marks can't have been synced yet; and while the relay starts, those that the process
-    /// before left to the kernel.
+    /// whose marks can't have been synced yet; while the process stands still, those of the moment
+    /// before as well; and while the relay starts, those that the process before left to the kernel.
     var lossHorizon: Instant {
         let last = world.instant + (.zero - Self.marksDelayMax)
-        return [machine.unwrittenSince, machine.unvouched?.since].reduce(last) { earliest, since in
-            since.map { min($0, earliest) } ?? earliest
-        }
+        let paused = machine.pausedSince.map { $0 + (.zero - Self.marksDelayMax) }
+        let all = [machine.unwrittenSince, machine.unvouched?.since, paused]
+        return all.reduce(last) { earliest, since in since.map { min($0, earliest) } ?? earliest }
     }
 
     /// How often a host may see this again: it took it, and the relay may not know.

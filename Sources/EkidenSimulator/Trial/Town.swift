@@ -203,6 +203,10 @@ package final class Town: @unchecked Sendable {
         case .diskFull(let isFull):
             machine.isFull = isFull
             machine.adjustDisk()
+        case .noInodes(let isTrue):
+            machine.hasNoInodes = isTrue
+            machine.adjustDisk()
+        case .pause(let duration): machine.pause(for: duration)
         case .diskErrors(let operation, let oneIn):
             machine.diskFaults.inputOutputOneIn[operation] = oneIn == 0 ? nil : oneIn
             machine.adjustDisk()
@@ -254,6 +258,7 @@ package final class Town: @unchecked Sendable {
         machine.diskFaults = SimDiskFaults()
         machine.diskTiming = SimDiskTiming()
         machine.isFull = false
+        machine.hasNoInodes = false
         machine.calmDown()
         machine.adjustDisk()
         for host in hosts {
@@ -320,7 +325,8 @@ final class TownEvents: EventSink, @unchecked Sendable {
         town.trace.note(text.last == "\n" ? String(text.dropLast()) : text)
     }
 
-    /// A report to the postmaster that is refused for good, or whose time is over, is told to nobody but the log.
+    /// A report to the postmaster that is refused for good, or whose time is over, is told of by
+    /// nobody but the log.
     private func heed(_ event: Event) {
         switch event {
         case .accepted(let report):

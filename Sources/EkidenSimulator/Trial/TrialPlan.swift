@@ -28,6 +28,10 @@ enum TrialFault {
     case names(troubled: Bool)
     case moveExchangers(Int)
     case diskFull(Bool)
+    /// No file more can be made.
+    case noInodes(Bool)
+    /// The process gets no processor for a while.
+    case pause(Duration)
     case diskErrors(SimDiskOperation, oneIn: Int)
     case diskSlow(Bool)
     case clock(Duration)
@@ -47,7 +51,8 @@ enum TrialFault {
 
     static let names = [
         "kill", "power-loss", "stop", "crash-at-operation", "weather", "host-down",
-        "host-trouble", "names", "moved-exchangers", "disk-full", "disk-errors", "disk-slow",
+        "host-trouble", "names", "moved-exchangers", "disk-full", "no-inodes", "pause",
+        "disk-errors", "disk-slow",
         "clock", "operator",
     ]
 
@@ -63,6 +68,8 @@ enum TrialFault {
         case .names: "names"
         case .moveExchangers: "moved-exchangers"
         case .diskFull: "disk-full"
+        case .noInodes: "no-inodes"
+        case .pause: "pause"
         case .diskErrors: "disk-errors"
         case .diskSlow: "disk-slow"
         case .clock: "clock"
@@ -254,7 +261,7 @@ package struct TrialPlan {
     }
 
     private func drawFault(_ random: SimRandom) -> TrialFault {
-        switch random.below(18) {
+        switch random.below(20) {
         case 0, 1: return .kill
         case 2, 3: return .powerLoss
         case 4: return .stop
@@ -269,7 +276,9 @@ package struct TrialPlan {
             return .diskErrors(random.pick(kinds), oneIn: random.pick([1, 3, 20]))
         case 13: return .diskSlow(true)
         case 14: return .clock(.seconds(random.pick([-7200, -60, 60, 3600, 172_800])))
-        case 15, 16:
+        case 15: return .noInodes(true)
+        case 16: return .pause(random.duration(in: .seconds(1) ... .seconds(300)))
+        case 17, 18:
             return .crash(operations: random.int(in: 1...80), losesPower: random.once(in: 2))
         default: return .operate(random.pick(TrialFault.QueueDeed.allCases))
         }
@@ -283,10 +292,11 @@ package struct TrialPlan {
         case .trouble(let index, _): .trouble(index, oneIn: 0)
         case .names: .names(troubled: false)
         case .diskFull: .diskFull(false)
+        case .noInodes: .noInodes(false)
         case .diskErrors(let operation, _): .diskErrors(operation, oneIn: 0)
         case .diskSlow: .diskSlow(false)
         case .clock(let step): .clock(.seconds(-step.wholeSeconds))
-        case .kill, .powerLoss, .stop, .crash, .moveExchangers, .operate: nil
+        case .kill, .powerLoss, .stop, .crash, .moveExchangers, .pause, .operate: nil
         }
     }
 
