@@ -1,7 +1,7 @@
 // One client's connection, from greeting to QUIT. The protocol is a value (`ServerSession`): this
 // driver reads bytes, asks it, does what it says, and answers it with what policy and the house
 // decided. It reads top to bottom like the conversation of RFC 5321 §3; the data phase is in
-// MessageReception.swift.
+// MessageReception.swift, BDAT in ChunkReception.swift.
 
 import EkidenMail
 import EkidenRuntime
@@ -17,6 +17,8 @@ struct IngressSession: ~Copyable {
     var client: ClientFacts
     /// When the present transaction's MAIL came; for the log.
     var transactionBegan = Instant(nanoseconds: 0)
+    /// The message that is coming in chunks (BDAT), if one is.
+    var chunked: ChunkedMessage?
     /// What the next refusal is about, where the session can't say it; for the log.
     var refused = RefusalSubject()
 
@@ -55,6 +57,7 @@ struct IngressSession: ~Copyable {
         } catch {
             await end(error)
         }
+        await abandonChunks()
     }
 
     /// The relay is stopping: says so and closes.
@@ -73,7 +76,7 @@ struct IngressSession: ~Copyable {
                 // RFC 5321 §4.5.3.2.7: five minutes for the next command, answered 421.
                 let end = commandEnd ?? connection.loop.turnTime + policy.timeouts.command
                 commandEnd = end
-                connection.setDeadline(end)
+                connection.setDeadline(min(end, chunked?.end ?? end))
                 guard try await connection.fill() else { return }
             case .refused(let refusal, let consumed):
                 commandEnd = nil
@@ -92,6 +95,7 @@ struct IngressSession: ~Copyable {
 
     /// Carries out what the protocol asked for; false when the session is over.
     private mutating func perform(_ effect: ServerEffect) async throws(IOFailure) -> Bool {
+        if !session.isReceivingChunks { await abandonChunks() }
         switch effect {
         case .reply(let reply):
             queue(reply)
@@ -123,6 +127,11 @@ struct IngressSession: ~Copyable {
             return try await secure(by: tls)
         case .startData(let reply):
             return try await perform(try await receiveMessage(goAhead: reply))
+        case .receiveChunk(let chunk):
+            return try await perform(try await receive(chunk))
+        case .dropChunk(let octets):
+            try await drop(octets)
+            return try await perform(session.chunkDropped())
         }
         return true
     }

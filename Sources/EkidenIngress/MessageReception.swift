@@ -10,24 +10,10 @@ extension IngressSession {
     /// Receives one message after DATA.
     /// - Returns: the effect that answers it. Errors: the connection broke; then nothing was taken.
     mutating func receiveMessage(goAhead: Reply) async throws(IOFailure) -> ServerEffect {
-        guard let transaction = session.transaction else {
-            preconditionFailure("DATA without a transaction")
-        }
-        let rules = IntakeRules(
-            mayComplete: policy.mayRelay(client.endpoint.address),
-            receivedFields: policy.receivedFields
-        )
-        let envelope = Envelope(
-            sender: transaction.mail.sender,
-            recipients: transaction.recipients,
-            body: transaction.mail.body,
-            client: client,
-            arrived: connection.loop.wallNow()
-        )
+        let envelope = envelope()
         let intake: any MessageIntake
         do throws(IntakeRefusal) {
-            try door.admit(byteCount: transaction.mail.declaredBytes ?? 0)
-            intake = try door.begin(envelope, rules)
+            intake = try beginIntake(envelope)
         } catch {
             // Instead of 354: the client sends no message (RFC 5321 §4.1.1.4).
             refused = RefusalSubject(nil, envelope)
@@ -51,6 +37,37 @@ extension IngressSession {
         }
     }
 
+    /// The envelope of the open transaction.
+    func envelope() -> Envelope {
+        guard let transaction = session.transaction else {
+            preconditionFailure("a message without a transaction")
+        }
+        return Envelope(
+            sender: transaction.mail.sender,
+            recipients: transaction.recipients,
+            body: transaction.mail.body,
+            client: client,
+            arrived: connection.loop.wallNow()
+        )
+    }
+
+    func beginIntake(_ envelope: Envelope) throws(IntakeRefusal) -> any MessageIntake {
+        let rules = IntakeRules(
+            mayComplete: policy.mayRelay(client.endpoint.address),
+            receivedFields: policy.receivedFields
+        )
+        try door.admit(byteCount: session.transaction?.mail.declaredBytes ?? 0)
+        return try door.begin(envelope, rules)
+    }
+
+    func makeReceiver(_ framing: BodyReceiver.Framing) -> BodyReceiver {
+        BodyReceiver(
+            framing: framing,
+            newlines: policy.isLenient(client.endpoint.address) ? .lenient : .strict,
+            sizeLimitBytes: policy.session.messageBytes
+        )
+    }
+
     /// Reads to the final dot. A message that can't be taken is read to its end all the same, for
     /// the reply has its place after the dot; its refusal is returned, else the body's facts.
     private mutating func receive(
@@ -58,11 +75,7 @@ extension IngressSession {
     ) async throws(IOFailure)
         -> Result<FactsGatherer, IntakeRefusal>
     {
-        let lenient = policy.isLenient(client.endpoint.address)
-        var receiver = BodyReceiver(
-            newlines: lenient ? .lenient : .strict,
-            sizeLimitBytes: policy.session.messageBytes
-        )
+        var receiver = makeReceiver(.dotStuffed)
         var refusal: IntakeRefusal?
         let end = connection.loop.turnTime + policy.timeouts.message
         var run = MessageRun()
@@ -89,25 +102,24 @@ extension IngressSession {
         if let problem = receiver.problem {
             return .failure(IntakeRefusal(problem.reply, rule: problem.rule.rawValue))
         }
-        if receiver.bareNewlines > 0 {
-            events.emit(
-                .notice(
-                    .init(
-                        .info,
-                        "listener",
-                        "made \(receiver.bareNewlines) bare CR or LF of "
-                            + "\(client.endpoint.address.text) CRLF (lenient_for)",
-                        id: intake.id
-                    )
-                ),
-                at: connection.loop.wallNow()
-            )
-        }
+        noteMended(receiver.bareNewlines, intake.id)
         return refusal.map { .failure($0) } ?? .success(receiver.facts)
     }
 
+    /// Says in the log that a lenient network's newlines were mended.
+    func noteMended(_ bareNewlines: Int, _ id: QueueID) {
+        guard bareNewlines > 0 else { return }
+        let text =
+            "made \(bareNewlines) bare CR or LF of "
+            + "\(client.endpoint.address.text) CRLF (lenient_for)"
+        events.emit(
+            .notice(.init(.info, "listener", text, id: id)),
+            at: connection.loop.wallNow()
+        )
+    }
+
     /// Makes the message durable; then, and only then, says 250 (RFC 5321 §6.1).
-    private mutating func finish(
+    mutating func finish(
         _ intake: any MessageIntake,
         _ body: FactsGatherer,
         _ envelope: Envelope

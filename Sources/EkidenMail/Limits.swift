@@ -13,6 +13,9 @@ package enum Limits {
     /// Text lines without CRLF that pass unchanged. RFC 5321 §4.5.3.1.6 asks for 998; mail in the
     /// wild has longer ones, and folding them would break signatures, so longer ones are refused.
     package static let textLineBytes = 65_536
+    /// What a BDAT may announce. Larger chunks than messages may be are read and dropped (RFC 3030
+    /// §2); what nobody could want to send is taken for a mistake.
+    package static let chunkBytes = 4_294_967_295
     /// A header block held while it is rewritten.
     package static let headerBlockBytes = 1_048_576
     /// RFC 5321 §6.3: "large enough"; 100 Received fields are a loop.

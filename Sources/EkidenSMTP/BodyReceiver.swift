@@ -1,5 +1,6 @@
 // Receives the message after DATA: undoes dot-stuffing and finds the end. While it is at work no
-// byte meets the command parser, so nothing inside a message can be taken for a command.
+// byte meets the command parser, so nothing inside a message can be taken for a command. A message
+// in chunks (BDAT) takes the same way under the same rules, but for dots, which mean nothing there.
 // Only CRLF.CRLF ends data (RFC 5321 §4.1.1.4, §2.3.8). Every rule about dots is applied to lines
 // that end in a true CRLF, and bare CRs and LFs are ordinary characters to it: a dot line made of
 // bare newlines never ends data, in strict mode or lenient, and is no stuffed dot either.
@@ -16,6 +17,14 @@ package struct BodyReceiver: Sendable {
         case lenient
     }
 
+    /// How the end of the message is known.
+    package enum Framing: Sendable {
+        /// By a final dot, other dots being stuffed (DATA, RFC 5321 §4.5.2).
+        case dotStuffed
+        /// By counting octets, which is the driver's part; it then calls `end` (BDAT, RFC 3030 §2).
+        case counted
+    }
+
     /// Why the message can't be taken; known for certain only when `isFinished`.
     package enum Problem: Sendable, Equatable {
         /// First line (from 1) with a bare CR or LF.
@@ -23,6 +32,8 @@ package struct BodyReceiver: Sendable {
         /// First line (from 1) longer than `Limits.textLineBytes`.
         case lineTooLong(line: Int)
         case tooLarge(limitBytes: Int)
+        /// Counted messages alone: the last line has no CRLF.
+        case unfinishedLine
     }
 
     private enum Position {
@@ -37,6 +48,7 @@ package struct BodyReceiver: Sendable {
         case textCR
     }
 
+    private let framing: Framing
     private let newlines: Newlines
     private let sizeLimitBytes: Int
     private let lineLimitBytes: Int
@@ -45,8 +57,9 @@ package struct BodyReceiver: Sendable {
     private var headerLines = 0
     private var firstBareLine: Int?
     private var firstLongLine: Int?
+    private var endsWithinLine = false
 
-    /// The final dot was seen; bytes behind it are the next command's.
+    /// The final dot was seen, or `end` called; bytes behind it are the next command's.
     package private(set) var isFinished = false
     /// Size of the message without dot-stuffing and final dot, as SIZE counts it (RFC 1870 §5),
     /// counted to the end even when it is refused.
@@ -60,10 +73,12 @@ package struct BodyReceiver: Sendable {
     ///   - sizeLimitBytes: the most the message may have; nil for no limit.
     ///   - lineLimitBytes: the most a line may have without its CRLF.
     package init(
+        framing: Framing = .dotStuffed,
         newlines: Newlines = .strict,
         sizeLimitBytes: Int? = nil,
         lineLimitBytes: Int = Limits.textLineBytes
     ) {
+        self.framing = framing
         self.newlines = newlines
         self.sizeLimitBytes = sizeLimitBytes ?? .max
         self.lineLimitBytes = lineLimitBytes
@@ -73,7 +88,8 @@ package struct BodyReceiver: Sendable {
     package var problem: Problem? {
         if let firstBareLine { return .bareNewline(line: firstBareLine) }
         if let firstLongLine { return .lineTooLong(line: firstLongLine) }
-        return messageBytes > sizeLimitBytes ? .tooLarge(limitBytes: sizeLimitBytes) : nil
+        if messageBytes > sizeLimitBytes { return .tooLarge(limitBytes: sizeLimitBytes) }
+        return endsWithinLine ? .unfinishedLine : nil
     }
 
     /// Takes bytes from the connection and appends those of the message to `output`: CRLF lines,
@@ -102,6 +118,21 @@ package struct BodyReceiver: Sendable {
             taken += n
         }
         return taken
+    }
+
+    /// Ends a message whose octets were counted. A CR that is the last of them is a bare one; in
+    /// lenient mode the LF it lacks comes in `output`.
+    package mutating func end(into output: inout MessageRun) {
+        precondition(framing == .counted && !isFinished, "DATA ends by its final dot")
+        switch position {
+        case .textCR:
+            noteBareNewline()
+            mend("\n", to: &output)
+        // Behind a newline that was mended the line is empty and yet not a true line's start.
+        case .text: endsWithinLine = facts.lineBytes > 0
+        case .lineStart, .dot, .dotCR: break
+        }
+        isFinished = true
     }
 
     /// Starts the facts afresh: what was handed on so far was header block, but for the first bytes
@@ -137,7 +168,7 @@ package struct BodyReceiver: Sendable {
         }
         var runStart = 0
         while i < piece.count {
-            if position == .lineStart, piece[i] == dot {
+            if position == .lineStart, piece[i] == dot, framing == .dotStuffed {
                 // RFC 5321 §4.5.2: the first dot of a line goes; alone on its line it is the end.
                 handOn(piece, runStart..<i, to: &output)
                 i += 1
@@ -189,7 +220,7 @@ package struct BodyReceiver: Sendable {
         while i < piece.count {
             let byte = piece[i]
             switch position {
-            case .lineStart where byte == dot:
+            case .lineStart where byte == dot && framing == .dotStuffed:
                 handOn(piece, runStart..<i, to: &output)
                 runStart = i + 1
                 position = .dot
@@ -287,10 +318,11 @@ extension BodyReceiver.Problem {
         case .bareNewline: .bareNewline
         case .lineTooLong: .lineTooLong
         case .tooLarge: .messageSize
+        case .unfinishedLine: .unfinishedLine
         }
     }
 
-    /// The answer to the final dot.
+    /// The answer to the final dot or the last chunk.
     package var reply: Reply {
         switch self {
         case .bareNewline(let line):
@@ -308,6 +340,9 @@ extension BodyReceiver.Problem {
         case .tooLarge(let limit):
             // RFC 1870 §6.3
             Reply(552, EnhancedStatus(5, 3, 4), "message is larger than \(limit) bytes")
+        case .unfinishedLine:
+            // RFC 3463 §3.7: X.6.0, media error.
+            Reply(554, EnhancedStatus(5, 6, 0), "the message does not end in CRLF")
         }
     }
 }

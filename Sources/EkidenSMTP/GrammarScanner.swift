@@ -187,6 +187,21 @@ struct GrammarScanner {
         return parameters
     }
 
+    /// RFC 3030 §2: `chunk-size [SP "LAST"]` up to the end; nil when malformed.
+    mutating func chunk() -> Chunk? {
+        let start = at
+        while let byte = next, byte >= 0x30, byte <= 0x39 { at += 1 }
+        // Of 20 digits some are no `Int`, and none that is more than the limit counts.
+        guard (1...20).contains(at - start), let octets = Int(text(from: start)),
+            octets <= Limits.chunkBytes
+        else { return nil }
+        if isAtEnd { return Chunk(octets: octets, isLast: false) }
+        guard next == 0x20 else { return nil }
+        skipSpaces()
+        guard takeWord("LAST"), isAtEnd else { return nil }
+        return Chunk(octets: octets, isLast: true)
+    }
+
     // MARK: Characters
 
     static func upper(_ byte: UInt8) -> UInt8 {

@@ -16,6 +16,11 @@ package enum ServerEffect: Sendable, Equatable {
     case askRecipient(RecipientPath)
     /// Send the reply (220), shake hands; then `secured`, or close.
     case startTLS(Reply)
+    /// Read exactly these octets into the message; then `chunkTaken` (for the last chunk
+    /// `messageAccepted`) or `chunkRefused`.
+    case receiveChunk(Chunk)
+    /// Read so many octets and drop them; then `chunkDropped`.
+    case dropChunk(octets: Int)
     /// Send the reply (354), receive the message; then `messageAccepted` or `messageRefused`.
     case startData(Reply)
 }

@@ -56,6 +56,7 @@ package enum ServerRule: String, Sendable, CaseIterable {
     case commandOrder = "command-order"
     case unknownParameter = "unknown-parameter"
     case messageSize = "message-size"
+    case unfinishedLine = "unfinished-line"
     case recipientLimit = "recipient-limit"
     case noRecipients = "no-valid-recipients"
     case pipelining
@@ -73,7 +74,9 @@ extension Reply {
     /// RFC 5321 §4.1.1.1 with the extensions we offer.
     static func hello(_ settings: ServerSettings, isSecured: Bool) -> Reply {
         let size = settings.messageBytes.map { "SIZE \($0)" } ?? "SIZE"
-        var lines = [settings.hostName, "PIPELINING", size, "8BITMIME", "ENHANCEDSTATUSCODES"]
+        var lines = [
+            settings.hostName, "PIPELINING", size, "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES",
+        ]
         // RFC 3207 §4.2: not on a session that has it.
         if settings.offersTLS, !isSecured { lines.append("STARTTLS") }
         return Reply(250, nil, lines: lines)
@@ -122,6 +125,6 @@ extension Reply {
     static let help = Reply(
         214,
         EnhancedStatus(2, 0, 0),
-        "commands: EHLO HELO MAIL RCPT DATA RSET NOOP VRFY HELP QUIT (RFC 5321)"
+        "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT (RFC 5321)"
     )
 }

@@ -1,7 +1,8 @@
 // The server's side of one SMTP session as a value (RFC 5321 §3, §4): a command line goes in, an
 // effect comes out. The driver reads lines with `CommandLineReader`, carries out the effects, asks
 // its policy where the session says so and reports the answer; between `startData` and
-// `messageAccepted` or `messageRefused` it feeds a `BodyReceiver` instead.
+// `messageAccepted` or `messageRefused` it feeds a `BodyReceiver` instead. Messages in chunks are in
+// ServerSession+Chunks.swift.
 // Order and argument rules are the table's (Verbs.swift), syntax is the grammar's.
 
 import EkidenMail
@@ -23,29 +24,37 @@ package struct ServerSession: Sendable {
     package enum Phase: Sendable, Equatable {
         /// Before EHLO or HELO → `ready`.
         case connected
-        /// → `askingSender`
+        /// → `askingSender`, `droppingChunk`
         case ready
         /// → `transaction` or `ready`
         case askingSender(MailParameters)
-        /// → `askingRecipient`, `data`, or `ready` by RSET, EHLO, HELO
+        /// → `askingRecipient`, `data`, `chunk`, or `ready` by RSET, EHLO, HELO
         case transaction(ServerTransaction)
         /// → `transaction`
         case askingRecipient(ServerTransaction)
         /// → `ready`
         case data(ServerTransaction)
+        /// The driver reads this chunk → `chunks`, `failedChunks`, `ready`
+        case chunk(ServerTransaction, Chunk)
+        /// Between two chunks → `chunk`, or `ready` by RSET, EHLO, HELO
+        case chunks(ServerTransaction)
+        /// A chunk was refused → `ready` by RSET, EHLO, HELO alone
+        case failedChunks(ServerTransaction)
+        /// The driver drops a chunk that is refused already.
+        indirect case droppingChunk(ChunkRefusal, next: Phase)
         /// A last reply was given.
         case closed
     }
 
     package let settings: ServerSettings
-    package private(set) var phase = Phase.connected
+    package internal(set) var phase = Phase.connected
     /// The argument of the last EHLO or HELO; empty before it.
     package private(set) var helo = ""
     package private(set) var isExtended = false
     /// The TLS session, once there is one.
     package private(set) var security: TLSFacts?
     private var errors = 0
-    private var commands = 0
+    var commands = 0
 
     package init(_ settings: ServerSettings) { self.settings = settings }
 
@@ -54,8 +63,11 @@ package struct ServerSession: Sendable {
     /// The open transaction: what the envelope is made of.
     package var transaction: ServerTransaction? {
         switch phase {
-        case .transaction(let open), .askingRecipient(let open), .data(let open): open
-        case .connected, .ready, .askingSender, .closed: nil
+        case .transaction(let open), .askingRecipient(let open), .data(let open),
+            .chunk(let open, _), .chunks(let open), .failedChunks(let open):
+            open
+        case .droppingChunk(_, .failedChunks(let open)): open
+        case .connected, .ready, .askingSender, .droppingChunk, .closed: nil
         }
     }
 
@@ -131,7 +143,8 @@ package struct ServerSession: Sendable {
         }
         if settings.requiresTLS, security == nil {
             switch verb.name {
-            case .ehlo, .helo, .starttls, .noop, .quit: break
+            // The octets of a BDAT are to be read first.
+            case .ehlo, .helo, .starttls, .bdat, .noop, .quit: break
             default: return reject(.needsTLS, .needsTLS)
             }
         }
@@ -151,8 +164,9 @@ package struct ServerSession: Sendable {
         case .mail: return mail(argument)
         case .rcpt: return recipient(argument)
         case .data: return data()
+        case .bdat: return chunk(argument)
         case .rset:
-            if case .transaction = phase { phase = .ready }
+            if orderPhase != .connected { phase = .ready }
             return .reply(.resetDone)
         case .noop: return .reply(.noopDone)
         case .vrfy: return .reply(.cannotVerify)
@@ -170,7 +184,8 @@ package struct ServerSession: Sendable {
         case .connected: .connected
         case .ready: .ready
         case .transaction: .transaction
-        case .askingSender, .askingRecipient, .data, .closed:
+        case .chunks, .failedChunks: .chunks
+        case .askingSender, .askingRecipient, .data, .chunk, .droppingChunk, .closed:
             preconditionFailure("a command came while the session waited for its driver")
         }
     }
@@ -181,6 +196,8 @@ package struct ServerSession: Sendable {
             switch (orderPhase, verb) {
             case (.connected, _): "say EHLO or HELO first"
             case (_, .starttls): "a transaction is open; end it or say RSET"
+            // RFC 3030 §2: BDAT and DATA are not mixed.
+            case (.chunks, _): "the message came in chunks; end it with BDAT LAST or say RSET"
             case (_, .mail): "a transaction is open already; end it or say RSET"
             case (_, .data): "say MAIL and RCPT first"
             default: "say MAIL first"
@@ -345,7 +362,7 @@ package struct ServerSession: Sendable {
 
     /// The message is durable and ours; `reply` says so.
     package mutating func messageAccepted(_ reply: Reply) -> ServerEffect {
-        guard case .data = phase else { preconditionFailure("no message was being received") }
+        precondition(isEndOfMessage, "no message was being received")
         phase = .ready
         errors = 0
         commands = 0
@@ -353,7 +370,7 @@ package struct ServerSession: Sendable {
     }
 
     package mutating func messageRefused(_ reply: Reply, rule: String) -> ServerEffect {
-        guard case .data = phase else { preconditionFailure("no message was being received") }
+        precondition(isEndOfMessage, "no message was being received")
         phase = .ready
         return reject(reply, rule)
     }
@@ -394,7 +411,7 @@ package struct ServerSession: Sendable {
 
     /// Counts the refusal. The last one the session allows is answered with 421 in its place
     /// (RFC 5321 §3.8), named by its own rule when policy already closes.
-    private mutating func reject(_ reply: Reply, _ rule: String) -> ServerEffect {
+    mutating func reject(_ reply: Reply, _ rule: String) -> ServerEffect {
         errors += 1
         if reply.code == 421 {
             phase = .closed
@@ -406,7 +423,7 @@ package struct ServerSession: Sendable {
         return close(Reply(421, EnhancedStatus(4, 7, 0), text), .tooManyErrors)
     }
 
-    private mutating func close(_ reply: Reply, _ rule: ServerRule) -> ServerEffect {
+    mutating func close(_ reply: Reply, _ rule: ServerRule) -> ServerEffect {
         phase = .closed
         return .close(reply, rule: rule.rawValue)
     }

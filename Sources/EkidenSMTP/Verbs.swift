@@ -6,7 +6,7 @@ import EkidenMail
 
 struct Verb: Sendable {
     enum Name: Sendable {
-        case ehlo, helo, starttls, mail, rcpt, data, rset, noop, vrfy, expn, help, quit
+        case ehlo, helo, starttls, mail, rcpt, data, bdat, rset, noop, vrfy, expn, help, quit
     }
 
     /// Parts of a session, as the order of commands sees them.
@@ -18,7 +18,9 @@ struct Verb: Sendable {
         static let ready = Phases(rawValue: 2)
         /// MAIL was accepted.
         static let transaction = Phases(rawValue: 4)
-        static let any: Phases = [.connected, .ready, .transaction]
+        /// A message is coming in chunks, or was until a chunk was refused (RFC 3030 §2).
+        static let chunks = Phases(rawValue: 8)
+        static let any: Phases = [.connected, .ready, .transaction, .chunks]
     }
 
     enum ArgumentRule: Sendable {
@@ -42,6 +44,8 @@ struct Verb: Sendable {
         row(.mail, "MAIL", .ready, .required),
         row(.rcpt, "RCPT", .transaction, .required),
         row(.data, "DATA", .transaction, .none, endsGroup: true),
+        // Anywhere, and its argument whatever it is: the octets behind it must be read first.
+        row(.bdat, "BDAT", .any, .optional),
         row(.rset, "RSET", .any, .none),
         row(.noop, "NOOP", .any, .optional, endsGroup: true),
         row(.vrfy, "VRFY", .any, .required, endsGroup: true),
@@ -52,7 +56,7 @@ struct Verb: Sendable {
 
     /// Commands that exist and are not offered here: 502 (RFC 5321 §4.2.4).
     static let knownElsewhere: [StaticString] = [
-        "AUTH", "BDAT", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL",
+        "AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL",
         "XCLIENT", "XFORWARD", "LHLO",
     ]
 

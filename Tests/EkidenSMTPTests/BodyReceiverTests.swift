@@ -74,7 +74,16 @@ extension BodyReceiver {
     }
 }
 
-private func naiveFacts(_ body: [UInt8]) -> (lines: Int, longest: Int, dot: Bool, eight: Bool) {
+extension BodyReceiver {
+    /// Ends a counted message; what it handed on.
+    mutating func finish() -> [UInt8] {
+        var run = MessageRun()
+        end(into: &run)
+        return Array(run.pointer)
+    }
+}
+
+func naiveFacts(_ body: [UInt8]) -> (lines: Int, longest: Int, dot: Bool, eight: Bool) {
     let text = body.split(separator: 10, omittingEmptySubsequences: false).dropLast()
         .map { $0.dropLast() }
     return (

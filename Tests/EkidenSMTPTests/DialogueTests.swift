@@ -7,12 +7,13 @@ import Testing
 /// A conversation from a file of `Dialogues/`.
 ///
 /// `C:` what the client says, CRLF added; `c:` the same without CRLF; `S:` the beginning of a line
-/// the server says; `S: (closed)`; `!` settings; `#` comment. `\r \n \t \\ \xHH` stand for bytes,
+/// the server says; `S: 250 (all)` all lines of a 250; `S: (closed)`; `!` settings; `#` comment. `\r \n \t \\ \xHH` stand for bytes,
 /// `\*N*X` for N times the character X. All `C` lines up to the next `S` are sent together.
 struct Dialogue: Sendable, CustomTestStringConvertible {
     enum Line: Sendable {
         case client([UInt8])
         case server(String)
+        case wholeOK
         case closed
     }
     let name: String
@@ -30,6 +31,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             case "C:": lines.append(.client(try Self.unescape(line.dropFirst(3)) + [13, 10]))
             case "c:": lines.append(.client(try Self.unescape(line.dropFirst(3))))
             case "S:" where line == "S: (closed)": lines.append(.closed)
+            case "S:" where line == "S: 250 (all)": lines.append(.wholeOK)
             case "S:": lines.append(.server(String(line.dropFirst(3))))
             case "! ":
                 let value = words.count > 2 ? Int(words[2]) ?? 0 : 0
@@ -145,6 +147,10 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             switch line {
             case .client: break
             case .closed: #expect(driver.isClosed, "\(dialogue.name): not closed")
+            case .wholeOK:
+                while heard.first?.hasPrefix("250-") == true { heard.removeFirst() }
+                let actual = heard.isEmpty ? "(nothing)" : heard.removeFirst()
+                #expect(actual.hasPrefix("250 "), "\(dialogue.name): \(actual)")
             case .server(let expected):
                 let actual = heard.isEmpty ? "(nothing)" : heard.removeFirst()
                 #expect(actual.hasPrefix(expected), "\(dialogue.name): \(actual)")

@@ -16,6 +16,9 @@ struct ServerDriver {
     private var reader = CommandLineReader()
     private var receiver: BodyReceiver?
     private var body: [UInt8] = []
+    /// Octets of a chunk that are still to come, and whether they are dropped.
+    private var chunk: (left: Int, isDropped: Bool)?
+    private var chunked: BodyReceiver?
     private var unread: [UInt8] = []
 
     init(_ settings: ServerSettings) {
@@ -31,7 +34,9 @@ struct ServerDriver {
     mutating func receive(_ input: [UInt8]) {
         unread += input
         while !isClosed, !unread.isEmpty {
-            if receiver != nil {
+            if chunk != nil {
+                receiveChunk()
+            } else if receiver != nil {
                 receiveBody()
             } else if !receiveCommand() {
                 break
@@ -77,8 +82,49 @@ struct ServerDriver {
         body = []
     }
 
+    private mutating func receiveChunk() {
+        guard let (left, isDropped) = chunk else { return }
+        let piece = Array(unread.prefix(left))
+        unread.removeFirst(piece.count)
+        if !isDropped, !piece.isEmpty, var current = chunked {
+            body += current.take(piece).run
+            chunked = current
+        }
+        chunk = (left - piece.count, isDropped)
+        if left > piece.count { return }
+        chunk = nil
+        if isDropped { return perform(session.chunkDropped()) }
+        guard case .chunk(let open, let announced) = session.phase, var current = chunked
+        else { return }
+        if announced.isLast { body += current.finish() }
+        if let problem = current.problem {
+            chunked = nil
+            perform(session.chunkRefused(problem.reply, rule: problem.rule.rawValue))
+        } else if announced.isLast {
+            messages.append(body)
+            envelopes.append(open)
+            perform(session.messageAccepted(.queued(as: QueueID(number: 1))))
+        } else {
+            perform(session.chunkTaken())
+        }
+    }
+
     private mutating func perform(_ effect: ServerEffect) {
+        if !session.isReceivingChunks { (chunked, body) = (nil, []) }
         switch effect {
+        case .receiveChunk(let announced):
+            chunked =
+                chunked
+                ?? BodyReceiver(
+                    framing: .counted,
+                    newlines: newlines,
+                    sizeLimitBytes: session.settings.messageBytes
+                )
+            chunk = (announced.octets, false)
+            if announced.octets == 0 { receiveChunk() }
+        case .dropChunk(let octets):
+            chunk = (octets, true)
+            if octets == 0 { receiveChunk() }
         case .reply(let reply): send(reply)
         case .reject(let reply, let rule):
             rules.append(rule)

@@ -49,7 +49,7 @@ private let dialogues: [Dialogue] = [
         [
             ("", "500 5.5.2"), ("FOO", "500 5.5.2"), (" NOOP", "500 5.5.2"),
             ("MAILFROM:<a@b.test>", "500 5.5.2"), ("STARTTLS", "502 5.5.1"),
-            ("AUTH PLAIN", "502 5.5.1"), ("BDAT 10 LAST", "502 5.5.1"), ("ETRN x", "502 5.5.1"),
+            ("AUTH PLAIN", "502 5.5.1"), ("ATRN", "502 5.5.1"), ("ETRN x", "502 5.5.1"),
             ("NOOP", "250 2.0.0"),
         ]
     ),
@@ -135,7 +135,7 @@ private let dialogues: [Dialogue] = [
         #expect(offer.lines[0].hasPrefix("relay.test"))
         #expect(
             Set(offer.lines.dropFirst()) == [
-                "PIPELINING", "SIZE 1048576", "8BITMIME", "ENHANCEDSTATUSCODES",
+                "PIPELINING", "SIZE 1048576", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES",
             ]
         )
         #expect(try client.say("HELO client.test", expecting: "250").lines == ["relay.test"])
