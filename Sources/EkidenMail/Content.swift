@@ -56,8 +56,16 @@ package struct Content: Sendable {
     package let header: Bytes
     package let body: Body
     package let facts: MessageFacts
+    /// The envelope's, at hand where the message is sent.
+    package var demands: SenderDemands
 
-    package init(header: Bytes, body: Body, facts: MessageFacts) {
+    package init(
+        header: Bytes,
+        body: Body,
+        facts: MessageFacts,
+        demands: SenderDemands = SenderDemands()
+    ) {
+        self.demands = demands
         self.header = header
         self.body = body
         self.facts = facts

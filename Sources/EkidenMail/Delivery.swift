@@ -23,6 +23,8 @@ package struct DeliveryJob: Sendable {
     package let site: Site
     package let arrived: WallTime
     package let byteCount: Int
+    /// The client asked for something; what, is in the content's `demands`.
+    package let hasDemands: Bool
 
     package init(
         message: QueueID,
@@ -31,8 +33,10 @@ package struct DeliveryJob: Sendable {
         nextHop: NextHop,
         site: Site,
         arrived: WallTime,
-        byteCount: Int
+        byteCount: Int,
+        hasDemands: Bool = false
     ) {
+        self.hasDemands = hasDemands
         self.message = message
         self.sender = sender
         self.recipients = recipients
@@ -53,7 +57,8 @@ extension DeliveryJob {
             nextHop: nextHop,
             site: site,
             arrived: arrived,
-            byteCount: byteCount
+            byteCount: byteCount,
+            hasDemands: hasDemands
         )
     }
 }
@@ -74,6 +79,8 @@ package struct AttemptReport: Sendable, Equatable {
     package var connectTime: Duration
     /// From MAIL to the last reply.
     package var transferTime: Duration
+    /// The host that gave the last answer offers DSN (RFC 3461): what it took, it reports on.
+    package var hostOffersDSN: Bool
     /// The peer answered at this site (any reply at all), so the site is alive.
     package var siteIsAlive: Bool
     /// Addresses tried without success in this attempt, so the next begins with others.
@@ -82,6 +89,7 @@ package struct AttemptReport: Sendable, Equatable {
     package init(
         results: [RecipientResult],
         host: PeerHost? = nil,
+        hostOffersDSN: Bool = false,
         connectTime: Duration = .zero,
         transferTime: Duration = .zero,
         siteIsAlive: Bool = false,
@@ -89,6 +97,7 @@ package struct AttemptReport: Sendable, Equatable {
     ) {
         self.results = results
         self.host = host
+        self.hostOffersDSN = hostOffersDSN
         self.connectTime = connectTime
         self.transferTime = transferTime
         self.siteIsAlive = siteIsAlive

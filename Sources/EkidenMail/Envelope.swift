@@ -73,18 +73,21 @@ package struct Envelope: Sendable, Equatable {
     package var client: ClientFacts
     /// When the relay took responsibility for it.
     package var arrived: WallTime
+    package var demands: SenderDemands
 
     package init(
         sender: ReversePath,
         recipients: [Address],
         body: BodyDeclaration = .sevenBit,
         client: ClientFacts,
-        arrived: WallTime
+        arrived: WallTime,
+        demands: SenderDemands = SenderDemands()
     ) {
         self.sender = sender
         self.recipients = recipients
         self.body = body
         self.client = client
         self.arrived = arrived
+        self.demands = demands
     }
 }

@@ -43,6 +43,8 @@ package enum Reason: String, Sendable, CaseIterable {
 
     // The message.
     case eightBitUnsupported = "eight-bit-unsupported"
+    case utf8Unsupported = "utf8-unsupported"
+    case tlsRequired = "tls-required"
     case messageTooLarge = "message-too-large"
     case expired
     case tooManyHops = "too-many-hops"
@@ -87,6 +89,8 @@ package enum Reason: String, Sendable, CaseIterable {
         case .peerRejected: "the host rejected it"
         case .tooManyRecipients: "the host takes fewer recipients at a time"
         case .eightBitUnsupported: "the host can't take 8-bit mail"
+        case .utf8Unsupported: "the host takes no addresses beyond ASCII (SMTPUTF8)"
+        case .tlsRequired: "its sender requires TLS, which can't be had there"
         case .messageTooLarge: "the host takes no message of this size"
         case .expired: "it could not be delivered within its lifetime"
         case .tooManyHops: "it passed through too many hosts; a mail loop"

@@ -104,6 +104,8 @@ package struct QueuedMessage: Sendable, Equatable {
     package var arrived: WallTime
     /// Held by an operator, or put on hold because its bytes are damaged.
     package var hold: Hold?
+    /// The client asked for something; what, is in its content's `demands`.
+    package var hasDemands: Bool
 
     package init(
         id: QueueID,
@@ -111,8 +113,10 @@ package struct QueuedMessage: Sendable, Equatable {
         recipients: [RecipientStatus],
         byteCount: Int,
         arrived: WallTime,
-        hold: Hold? = nil
+        hold: Hold? = nil,
+        hasDemands: Bool = false
     ) {
+        self.hasDemands = hasDemands
         self.id = id
         self.sender = sender
         self.recipients = recipients

@@ -56,7 +56,8 @@ package struct Job: Sendable, Equatable {
             nextHop: nextHop,
             site: site,
             arrived: queued.arrived,
-            byteCount: queued.byteCount
+            byteCount: queued.byteCount,
+            hasDemands: queued.hasDemands
         )
     }
 }

@@ -26,6 +26,9 @@ enum FieldNumber: UInt64 {
     case recipientStatus = 18
     case hold = 19
     case isDamaged = 20
+    case demandFlags = 25
+    case envelopeID = 26
+    case recipientDemands = 27
 
     case previousSegment = 30
     case previousOffset = 31
@@ -43,6 +46,8 @@ enum FieldNumber: UInt64 {
     case words = 47
     case delayNoticeSent = 48
     case uid = 49
+    case notify = 50
+    case originalRecipient = 51
 
     // Of preambles, heartbeats and footers.
     case wall = 60

@@ -130,6 +130,8 @@ struct PreparedMessage: Sendable {
     let content: Content
 
     init(record: MessageRecord, content: Content) {
+        var content = content
+        content.demands = record.envelope.demands
         self.record = record
         self.content = content
         meta = record.encoded()
@@ -164,7 +166,8 @@ extension QueuedMessage {
             recipients: recipients,
             byteCount: record.byteCount,
             arrived: record.envelope.arrived,
-            hold: record.hold
+            hold: record.hold,
+            hasDemands: !record.envelope.demands.isEmpty
         )
     }
 }

@@ -51,6 +51,7 @@ extension MessageRecord {
         w.put(.helo, client.helo)
         w.put(.inboundProtocol, UInt64(client.inboundProtocol.rawValue))
         w.put(.listener, client.listener)
+        envelope.demands.put(&w)
         w.put(.lines, facts.lines)
         w.put(.longestLine, facts.longestLineBytes)
         w.put(
@@ -118,6 +119,9 @@ extension MessageRecord {
                 client.inboundProtocol =
                     InboundProtocol(rawValue: UInt8(field.value & 255)) ?? .smtp
             case .listener: client.listener = field.text
+            case .demandFlags: envelope.demands.takeFlags(field.value)
+            case .envelopeID: envelope.demands.envelopeID = field.text
+            case .recipientDemands: try envelope.demands.takeRecipient(field.bytes)
             case .lines: facts.lines = field.int
             case .longestLine: facts.longestLineBytes = field.int
             case .contentFlags:

@@ -29,6 +29,7 @@ final class SpoolIndex: @unchecked Sendable {
         static let isHeld: UInt8 = 1
         static let isLarge: UInt8 = 2
         static let hasSender: UInt8 = 4
+        static let hasDemands: UInt8 = 8
 
         var liveBytes: Int { Int(frameBytes) / Int(max(parts, 1)) }
     }
@@ -112,6 +113,7 @@ final class SpoolIndex: @unchecked Sendable {
             flags: isLarge ? Slot.isLarge : 0
         )
         if !message.sender.isNull { slotValue.flags |= Slot.hasSender }
+        if message.hasDemands { slotValue.flags |= Slot.hasDemands }
         if let known = find(message.id) {
             count(known.pointee, -1)
             drop(known)
@@ -353,7 +355,8 @@ final class SpoolIndex: @unchecked Sendable {
             recipients: recipients,
             byteCount: Int(slot.byteCount),
             arrived: WallTime(nanoseconds: slot.arrived),
-            hold: slot.flags & Slot.isHeld == 0 ? nil : holds[slot.id]
+            hold: slot.flags & Slot.isHeld == 0 ? nil : holds[slot.id],
+            hasDemands: slot.flags & Slot.hasDemands != 0
         )
     }
 

@@ -55,13 +55,19 @@ struct StoredMessage: Sendable {
             throw ContentUnavailable("its bytes were lost earlier", isDamage: true)
         }
         guard let large = record.large else {
-            return Content(header: header, body: .memory(body), facts: record.facts)
+            return Content(
+                header: header,
+                body: .memory(body),
+                facts: record.facts,
+                demands: record.envelope.demands
+            )
         }
         let reader = LargeBodyReader(disk: disk, name: large, byteCount: record.bodyBytes)
         return Content(
             header: header,
             body: .stored(reader, byteCount: record.bodyBytes),
-            facts: record.facts
+            facts: record.facts,
+            demands: record.envelope.demands
         )
     }
 }

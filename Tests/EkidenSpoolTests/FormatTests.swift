@@ -98,6 +98,28 @@ import Testing
         #expect(try ClockRecord(decoding: clock.encoded()) == clock)
     }
 
+    @Test func `What a sender asked for is kept with the message, and moves with it`() throws {
+        var record = Self.record
+        var demands = SenderDemands()
+        demands.smtpUTF8 = true
+        demands.waivesTLS = true
+        demands.returned = .headers
+        demands.envelopeID = "QQ+2B314"
+        demands.recipients = [
+            RecipientDemands(), RecipientDemands(notify: []), RecipientDemands(),
+            RecipientDemands(notify: [.success, .delay], originalRecipient: "rfc822;x@y"),
+        ]
+        record.envelope.demands = demands
+        let read = try MessageRecord(decoding: record.encoded())
+        #expect(read == record && QueuedMessage(read).hasDemands)
+        demands = SenderDemands()
+        demands.requiresTLS = true
+        demands.returned = .full
+        record.envelope.demands = demands
+        #expect(try MessageRecord(decoding: record.encoded()) == record)
+        #expect(!QueuedMessage(Self.record).hasDemands)
+    }
+
     @Test func `Fields of a later release are stepped over`() throws {
         let known = Self.record.encoded()
         var builder = BytesBuilder()
