@@ -183,7 +183,8 @@ extension DeliverySession {
         let began = loop.now()
         progress.report.host = current.host
         let open = progress.open
-        let recipients = open.map { progress.job.recipients[$0].address }
+        let recipients = open.map { progress.job.recipients[$0] }
+        progress.report.hostOffersDSN = current.extensions.dsn
         let outcome = await current.transact(
             progress.job,
             recipients,

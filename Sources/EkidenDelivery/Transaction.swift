@@ -21,7 +21,7 @@ extension PeerConnection {
 
     mutating func transact(
         _ job: DeliveryJob,
-        _ recipients: [Address],
+        _ recipients: [JobRecipient],
         _ content: Content,
         until end: Instant
     ) async -> TransactionOutcome {
@@ -36,7 +36,10 @@ extension PeerConnection {
         }
         var transaction = ClientTransaction(
             sender: job.sender,
-            recipients: recipients,
+            recipients: recipients.map(\.address),
+            demands: content.demands,
+            recipientDemands: content.demands.recipients.isEmpty
+                ? [] : recipients.map { content.demands.of($0.index) },
             byteCount: content.byteCount,
             facts: content.facts,
             extensions: extensions,

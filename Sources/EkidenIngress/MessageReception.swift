@@ -47,7 +47,8 @@ extension IngressSession {
             recipients: transaction.recipients,
             body: transaction.mail.body,
             client: client,
-            arrived: connection.loop.wallNow()
+            arrived: connection.loop.wallNow(),
+            demands: transaction.demands
         )
     }
 

@@ -10,6 +10,8 @@ package struct Judgement: Sendable {
     package var report: AttemptReport
     /// Of the whole message, by envelope index, as they were before this attempt.
     package var statuses: [RecipientStatus]
+    /// The sender's: who hears of what (RFC 3461 §4.1).
+    package var demands: SenderDemands
     package var settings: RetrySettings
     package var now: WallTime
     /// The wall clock can't be trusted: nothing expires.
@@ -21,6 +23,7 @@ package struct Judgement: Sendable {
         job: DeliveryJob,
         report: AttemptReport,
         statuses: [RecipientStatus],
+        demands: SenderDemands = SenderDemands(),
         settings: RetrySettings,
         now: WallTime,
         expiryIsPaused: Bool,
@@ -29,6 +32,7 @@ package struct Judgement: Sendable {
         self.job = job
         self.report = report
         self.statuses = statuses
+        self.demands = demands
         self.settings = settings
         self.now = now
         self.expiryIsPaused = expiryIsPaused
@@ -40,6 +44,7 @@ package struct Judgement: Sendable {
         var verdict = Verdict()
         var bounced: [ReportItem] = []
         var delayed: [ReportItem] = []
+        var relayed: [ReportItem] = []
         // "Too many recipients" goes again at once only beside a delivery, so it always ends.
         let someDelivered = report.results.contains {
             if case .delivered = $0 { true } else { false }
@@ -48,16 +53,36 @@ package struct Judgement: Sendable {
             switch result {
             case .delivered(let reply):
                 note(&verdict, recipient, .delivered, .delivered, report.host, reply.oneLine)
+                if endsHere(recipient) { relayed.append(passedOn(recipient, reply)) }
             case .failed(let failure) where someDelivered && isForAgain(failure):
                 verdict.dispositions.append(.again)
             case .failed(let failure):
                 judge(failure, of: recipient, &verdict, &bounced, &delayed)
             }
         }
-        addReports(&verdict, bounced, delayed)
+        addReports(&verdict, bounced.filter(isWanted), delayed, relayed)
         verdict.site = siteVerdict
         return verdict
     }
+
+    /// RFC 3461 §5.2.2: success was asked for, and the next hop will not tell of it.
+    private func endsHere(_ recipient: JobRecipient) -> Bool {
+        !report.hostOffersDSN && demands.of(recipient.index).notify?.contains(.success) == true
+    }
+
+    private func passedOn(_ recipient: JobRecipient, _ reply: Reply) -> ReportItem {
+        ReportItem(
+            recipient: recipient.address,
+            index: recipient.index,
+            relayedTo: report.host,
+            reply: reply,
+            at: now,
+            attempts: status(recipient).attempts + 1
+        )
+    }
+
+    /// NOTIFY without FAILURE: the sender wants no bounce, and gets none.
+    private func isWanted(_ item: ReportItem) -> Bool { demands.of(item.index).wants(.failure) }
 
     private var age: Duration { now - job.arrived }
     private var lifetime: Duration { settings.lifetime(of: job.sender) }
@@ -86,6 +111,7 @@ package struct Judgement: Sendable {
             bounced.append(
                 ReportItem(
                     recipient: recipient.address,
+                    index: recipient.index,
                     action: .failed,
                     failure: failure,
                     lastAttempt: now,
@@ -98,6 +124,7 @@ package struct Judgement: Sendable {
                 bounced.append(
                     ReportItem(
                         recipient: recipient.address,
+                        index: recipient.index,
                         action: .expired,
                         failure: failure,
                         lastAttempt: now,
@@ -128,12 +155,13 @@ package struct Judgement: Sendable {
         )
         var notifies = false
         if let after = settings.delayNoticeAfter, age >= after, !before.delayNoticeSent,
-            !job.sender.isNull
+            !job.sender.isNull, demands.of(recipient.index).wants(.delay)
         {
             notifies = true
             delayed.append(
                 ReportItem(
                     recipient: recipient.address,
+                    index: recipient.index,
                     action: .delayed,
                     failure: failure,
                     lastAttempt: now,
@@ -283,7 +311,8 @@ package struct Judgement: Sendable {
     private func addReports(
         _ verdict: inout Verdict,
         _ bounced: [ReportItem],
-        _ delayed: [ReportItem]
+        _ delayed: [ReportItem],
+        _ relayed: [ReportItem]
     ) {
         if case .address(let sender) = job.sender {
             if !bounced.isEmpty {
@@ -291,6 +320,9 @@ package struct Judgement: Sendable {
             }
             if !delayed.isEmpty {
                 verdict.reports.append(ReportPlan(kind: .delayNotice, to: sender, items: delayed))
+            }
+            if !relayed.isEmpty {
+                verdict.reports.append(ReportPlan(kind: .relayNotice, to: sender, items: relayed))
             }
             return
         }

@@ -20,6 +20,8 @@ package struct ReportRequest: Sendable {
     package var originalHeader: Bytes
     /// nil when it is too large to return or can't be read.
     package var originalBody: Bytes?
+    /// The sender's (RFC 3461 §4): RET, ENVID, ORCPT.
+    package var demands = SenderDemands()
     /// Larger messages return only their header.
     package var wholeBytesMax = 65_536
     /// False where it is known that the way back takes 7-bit mail only.
@@ -58,7 +60,7 @@ package struct ReportComposer {
         host = ReportText.ascii(request.reportingHost)
         returned = ReturnedContent(
             header: request.originalHeader,
-            body: request.originalBody,
+            body: request.returnsHeaderAlone ? nil : request.originalBody,
             wholeBytesMax: request.wholeBytesMax,
             allowsEightBit: request.allowsEightBit
         )
@@ -149,6 +151,7 @@ package struct ReportComposer {
         switch request.plan.kind {
         case .bounce: "Your message could not be delivered"
         case .delayNotice: "Your message is delayed; delivery is still being tried"
+        case .relayNotice: "Your message was passed on"
         case .doubleBounce: "A bounce could not be delivered"
         }
     }
@@ -206,6 +209,11 @@ package struct ReportComposer {
                 + (several ? "recipients" : "recipient")
                 + " below. You need not do anything: it is still being tried, and you will be told"
                 + " if it fails for good."
+        case .relayNotice:
+            return "You asked to be told of the delivery of your message. It was passed on for the "
+                + (several ? "recipients" : "recipient")
+                + " below, to a mail system that does not report deliveries: unless you hear of a"
+                + " failure, it arrived."
         case .doubleBounce:
             return "A notification that has no sender of its own could not be delivered. It is"
                 + " returned to you as the postmaster of this system and not tried again."
@@ -236,9 +244,13 @@ package struct ReportComposer {
         func say(_ text: String) {
             lines += ReportText.wrap(ReportText.ascii(text)).map { indent + $0 }
         }
-        let failure = item.failure
+        guard let failure = item.failure else {
+            let who = item.host?.text ?? "The next mail host"
+            say("\(who) took it and said: \(item.reply?.oneLine ?? "yes")")
+            return lines
+        }
         switch item.action {
-        case .failed: break
+        case .failed, .relayed: break
         case .expired:
             say(
                 "It was tried \(item.attempts) times since \(request.arrived.mailDate) and is given"
@@ -301,20 +313,28 @@ package struct ReportComposer {
 
     private var deliveryStatus: String {
         // RFC 3464 §2.2: fields of the message, then a block for each recipient.
-        var text = ReportText.field("Reporting-MTA", "dns; \(host)")
+        var text = ""
+        // RFC 3464 §2.2.1
+        if let id = request.demands.envelopeID.flatMap(ReportText.decodeXtext) {
+            text += ReportText.field("Original-Envelope-Id", id)
+        }
+        text += ReportText.field("Reporting-MTA", "dns; \(host)")
         text += ReportText.field("Arrival-Date", request.arrived.mailDate)
         text += ReportText.field("X-Ekiden-Queue-ID", request.originalID.text)
         text += "X-Ekiden-Sender: rfc822; \(ReportText.ascii(request.originalSender.text))\r\n"
         for item in request.plan.items {
             text += "\r\n"
-            // RFC 3464 §2.3.2 … §2.3.9.
+            // RFC 3464 §2.3.1 … §2.3.9.
+            if let original = request.demands.of(item.index).originalRecipient {
+                text += Self.originalRecipient(original)
+            }
             text += "Final-Recipient: rfc822; \(ReportText.ascii(item.recipient.text))\r\n"
-            text += ReportText.field("Action", item.action == .delayed ? "delayed" : "failed")
+            text += ReportText.field("Action", Self.word(item.action))
             text += ReportText.field("Status", item.status.text)
-            if let host = item.failure.host {
+            if let host = item.host {
                 text += ReportText.field("Remote-MTA", "dns; \(Self.mta(host))")
             }
-            text += ReportText.field("Diagnostic-Code", Self.diagnostic(item.failure))
+            text += ReportText.field("Diagnostic-Code", Self.diagnostic(item))
             text += ReportText.field("Last-Attempt-Date", item.lastAttempt.mailDate)
             if let until = item.willRetryUntil, item.action == .delayed {
                 text += ReportText.field("Will-Retry-Until", until.mailDate)
@@ -328,8 +348,38 @@ package struct ReportComposer {
         return host.name
     }
 
-    private static func diagnostic(_ failure: Failure) -> String {
-        if let reply = failure.reply { return "smtp; " + Judgement.oneLine(reply.oneLine) }
-        return "x-ekiden; " + Judgement.oneLine(failure.text)
+    private static func diagnostic(_ item: ReportItem) -> String {
+        if let reply = item.reply { return "smtp; " + Judgement.oneLine(reply.oneLine) }
+        return "x-ekiden; " + Judgement.oneLine(item.failure?.text ?? "")
+    }
+
+    private static func word(_ action: ReportItem.Action) -> String {
+        switch action {
+        case .failed, .expired: "failed"
+        case .delayed: "delayed"
+        case .relayed: "relayed"
+        }
+    }
+
+    /// RFC 3464 §2.3.1: type and address, the address as it was before xtext; of the type `utf-8`
+    /// as it is, for this part is ASCII (RFC 6533 §3).
+    private static func originalRecipient(_ parameter: String) -> String {
+        let parts = parameter.split(separator: ";", maxSplits: 1)
+        guard parts.count == 2 else { return "" }
+        let isUTF8 = String(parts[0]).asciiLowercased == "utf-8"
+        let address = isUTF8 ? String(parts[1]) : ReportText.decodeXtext(String(parts[1])) ?? ""
+        return "Original-Recipient: \(ReportText.ascii(String(parts[0])));"
+            + "\(ReportText.ascii(address))\r\n"
+    }
+}
+
+extension ReportRequest {
+    /// RFC 3461 §4.3: as RET says, which is about failures alone; other reports return the header.
+    var returnsHeaderAlone: Bool {
+        switch plan.kind {
+        case .bounce, .doubleBounce: demands.returned == .headers
+        case .delayNotice: demands.returned != nil
+        case .relayNotice: true
+        }
     }
 }

@@ -25,6 +25,23 @@ enum ReportText {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// What xtext stands for (RFC 3461 §4); nil when it is none.
+    static func decodeXtext(_ text: String) -> String? {
+        var decoded: [UInt8] = []
+        var bytes = text.utf8.makeIterator()
+        while let byte = bytes.next() {
+            guard byte == UInt8(ascii: "+") else {
+                decoded.append(byte)
+                continue
+            }
+            guard let high = bytes.next(), let low = bytes.next(),
+                let value = UInt8(String(decoding: [high, low], as: UTF8.self), radix: 16)
+            else { return nil }
+            decoded.append(value)
+        }
+        return ascii(String(decoding: decoded, as: UTF8.self))
+    }
+
     /// `Name: value` with CRLF, folded at spaces to the wanted length where there are spaces, and
     /// cut into pieces where a word alone would break the law's limit (RFC 5322 §2.2.3).
     static func field(_ name: String, _ value: String) -> String {

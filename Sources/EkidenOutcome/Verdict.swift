@@ -24,10 +24,18 @@ package struct ReportItem: Sendable, Equatable {
         /// Given up after its lifetime; `failed` in the report's fields.
         case expired
         case delayed
+        /// Passed on to a host that offers no DSN (RFC 3461 §5.2.2).
+        case relayed
     }
     package let recipient: Address
+    /// In the envelope.
+    package let index: Int
     package let action: Action
-    package let failure: Failure
+    /// nil for `relayed` alone.
+    package let failure: Failure?
+    /// Whose words count, and what they are.
+    package let host: PeerHost?
+    package let reply: Reply?
     package let lastAttempt: WallTime
     /// For `delayed`: the end of the lifetime.
     package let willRetryUntil: WallTime?
@@ -35,6 +43,7 @@ package struct ReportItem: Sendable, Equatable {
 
     package init(
         recipient: Address,
+        index: Int = 0,
         action: Action,
         failure: Failure,
         lastAttempt: WallTime,
@@ -42,19 +51,44 @@ package struct ReportItem: Sendable, Equatable {
         attempts: Int
     ) {
         self.recipient = recipient
+        self.index = index
         self.action = action
         self.failure = failure
+        host = failure.host
+        reply = failure.reply
         self.lastAttempt = lastAttempt
         self.willRetryUntil = willRetryUntil
         self.attempts = attempts
     }
 
+    /// A recipient that was passed on.
+    package init(
+        recipient: Address,
+        index: Int,
+        relayedTo host: PeerHost?,
+        reply: Reply,
+        at: WallTime,
+        attempts: Int
+    ) {
+        self.recipient = recipient
+        self.index = index
+        action = .relayed
+        failure = nil
+        self.host = host
+        self.reply = reply
+        lastAttempt = at
+        willRetryUntil = nil
+        self.attempts = attempts
+    }
+
     /// RFC 3463 §3.5: X.4.7 for expired; the class follows the action.
     var status: EnhancedStatus {
-        switch action {
+        let own = failure?.status ?? reply?.status ?? EnhancedStatus(2, 0, 0)
+        return switch action {
         case .expired: EnhancedStatus(4, 4, 7)
-        case .failed: EnhancedStatus(5, failure.status.subject, failure.status.detail)
-        case .delayed: EnhancedStatus(4, failure.status.subject, failure.status.detail)
+        case .failed: EnhancedStatus(5, own.subject, own.detail)
+        case .delayed: EnhancedStatus(4, own.subject, own.detail)
+        case .relayed: EnhancedStatus(2, own.subject, own.detail)
         }
     }
 }
@@ -64,6 +98,8 @@ package struct ReportPlan: Sendable, Equatable {
     package enum Kind: String, Sendable {
         case bounce
         case delayNotice = "delay-notice"
+        /// Passed on, to where no report of delivery will come from.
+        case relayNotice = "relay-notice"
         /// A bounce that could not be delivered, told to the postmaster.
         case doubleBounce = "double-bounce"
     }

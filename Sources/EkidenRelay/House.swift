@@ -65,10 +65,12 @@ final class House: Sendable {
         _ statuses: [RecipientStatus]
     ) async -> Conclusion {
         let settings = settings
+        let demands = await demands(of: job)
         let verdict = Judgement(
             job: job,
             report: report,
             statuses: statuses,
+            demands: demands,
             settings: settings.retry(for: job.nextHop),
             // In this order: a clock that leaps in between is not judged by.
             now: owner.wallNow(),
@@ -76,7 +78,7 @@ final class House: Sendable {
             draw: random.fraction()
         ).verdict()
         var caused: [NewMessage] = []
-        for plan in verdict.reports { caused.append(await compose(plan, job, settings)) }
+        for plan in verdict.reports { caused.append(await compose(plan, job, demands, settings)) }
         if !verdict.marks.isEmpty {
             let group = MarkGroup(id: job.message, marks: verdict.marks, caused: caused)
             if await spool.record(group) == .abandoned { tellAbandoned(job, report) }
@@ -94,6 +96,14 @@ final class House: Sendable {
             },
             isDamaged: verdict.isDamaged
         )
+    }
+
+    /// What the sender asked for; nothing where it can't be read any more, so that it hears of a
+    /// failure.
+    private func demands(of job: DeliveryJob) async -> SenderDemands {
+        guard job.hasDemands, let content = try? await spool.content(of: job.message)
+        else { return SenderDemands() }
+        return content.demands
     }
 
     /// Rule 3: where we live to see that something may happen twice, it is said.
@@ -126,6 +136,7 @@ final class House: Sendable {
     private func compose(
         _ plan: ReportPlan,
         _ job: DeliveryJob,
+        _ demands: SenderDemands,
         _ settings: RelaySettings
     ) async
         -> NewMessage
@@ -153,6 +164,7 @@ final class House: Sendable {
             originalHeader: header,
             originalBody: body
         )
+        request.demands = demands
         request.wholeBytesMax = settings.returnedBytesMax
         // A report has no sender to tell when a next hop can't take 8-bit mail: it stays 7-bit.
         request.allowsEightBit = false

@@ -40,6 +40,8 @@ package struct ClientTransaction: Sendable {
 
     private let sender: ReversePath
     private let recipients: [Address]
+    private let demands: SenderDemands
+    private let recipientDemands: [RecipientDemands]
     private let byteCount: Int
     private let extensions: Extensions
     private let hasEightBit: Bool
@@ -58,9 +60,12 @@ package struct ClientTransaction: Sendable {
     ///   - recipients: at least one; results come in the same order.
     ///   - byteCount: header block and body, as SIZE counts (RFC 1870 §5).
     ///   - extensions: what the peer offers.
+    ///   - recipientDemands: by the order of the recipients; fewer where nothing was asked.
     package init(
         sender: ReversePath,
         recipients: [Address],
+        demands: SenderDemands = SenderDemands(),
+        recipientDemands: [RecipientDemands] = [],
         byteCount: Int,
         facts: MessageFacts,
         extensions: Extensions,
@@ -68,6 +73,8 @@ package struct ClientTransaction: Sendable {
     ) {
         self.sender = sender
         self.recipients = recipients
+        self.demands = demands
+        self.recipientDemands = recipientDemands
         self.byteCount = byteCount
         self.extensions = extensions
         self.host = host
@@ -139,18 +146,41 @@ package struct ClientTransaction: Sendable {
             if extensions.size { output.append(text: " SIZE=\(byteCount)") }
             // RFC 6152 §2
             if hasEightBit { output.append(" BODY=8BITMIME") }
+            writeDemands(into: &output)
             output.append("\r\n")
             sending = .recipient(0)
         case .recipient(let index):
             output.append("RCPT TO:<")
             Self.write(path: recipients[index].text, into: &output)
-            output.append(">\r\n")
+            output.append(">")
+            writeDemands(ofRecipient: index, into: &output)
+            output.append("\r\n")
             sending = recipient(after: index)
         case .data:
             output.append("DATA\r\n")
             sending = .message
         case .message, .endOfData, .done:
             break
+        }
+    }
+
+    private func writeDemands(into output: inout BytesBuilder) {
+        guard extensions.dsn else { return }
+        // RFC 3461 §5.2.1: passed on as they came.
+        if let returned = demands.returned { output.append(text: " RET=" + returned.text) }
+        if let envelopeID = demands.envelopeID {
+            output.append(" ENVID=")
+            Self.write(path: envelopeID, into: &output)
+        }
+    }
+
+    private func writeDemands(ofRecipient index: Int, into output: inout BytesBuilder) {
+        guard extensions.dsn, recipientDemands.indices.contains(index) else { return }
+        let demands = recipientDemands[index]
+        if let notify = demands.notify { output.append(text: " NOTIFY=" + notify.text) }
+        if let original = demands.originalRecipient {
+            output.append(" ORCPT=")
+            Self.write(path: original, into: &output)
         }
     }
 

@@ -1,4 +1,5 @@
-// The parameters of MAIL: SIZE (RFC 1870 §3, §6) and BODY (RFC 6152 §2), checked and refused here.
+// The parameters of MAIL: SIZE (RFC 1870 §3, §6), BODY (RFC 6152 §2), RET and ENVID (RFC 3461 §4),
+// checked and refused here.
 // Called by `ServerSession`; a parameter we did not offer is 555 (RFC 5321 §4.1.1.11).
 
 import EkidenMail
@@ -9,6 +10,8 @@ package struct MailParameters: Sendable, Equatable {
     package let body: BodyDeclaration
     /// RFC 1870 §5: the client's estimate, in bytes; nil when it made none.
     package let declaredBytes: Int?
+    /// What was asked for besides; of the recipients nothing yet.
+    package var demands = SenderDemands()
 }
 
 /// Why the parameters of MAIL are refused.
@@ -43,6 +46,7 @@ extension MailParameters {
         if !given.isEmpty, !isExtended { throw .unknown("parameters need EHLO") }
         var body: BodyDeclaration?
         var declared: Int?
+        var demands = SenderDemands()
         for parameter in given {
             switch parameter.keyword {
             case "SIZE":
@@ -55,6 +59,17 @@ extension MailParameters {
                     throw .malformed("BODY must be 7BIT or 8BITMIME, once")
                 }
                 body = value
+            case "RET":
+                guard demands.returned == nil, let value = DSNParameters.returned(parameter.value)
+                else { throw .malformed("RET must be FULL or HDRS, once") }
+                demands.returned = value
+            case "ENVID":
+                guard demands.envelopeID == nil,
+                    let value = DSNParameters.envelopeID(parameter.value)
+                else {
+                    throw .malformed("ENVID must be at most 100 characters of xtext, once")
+                }
+                demands.envelopeID = value
             default:
                 throw .unknown("MAIL parameter not recognized")
             }
@@ -64,7 +79,12 @@ extension MailParameters {
             let text = "message is larger than \(messageBytes) bytes"
             throw ParameterProblem(552, EnhancedStatus(5, 3, 4), text, .messageSize)
         }
-        self.init(sender: sender, body: body ?? .sevenBit, declaredBytes: declared)
+        self.init(
+            sender: sender,
+            body: body ?? .sevenBit,
+            declaredBytes: declared,
+            demands: demands
+        )
     }
 
     /// RFC 1870 §3: 1 to 20 digits. More than an `Int` holds is the largest `Int`.

@@ -75,7 +75,8 @@ extension Reply {
     static func hello(_ settings: ServerSettings, isSecured: Bool) -> Reply {
         let size = settings.messageBytes.map { "SIZE \($0)" } ?? "SIZE"
         var lines = [
-            settings.hostName, "PIPELINING", size, "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES",
+            settings.hostName, "PIPELINING", size, "8BITMIME", "CHUNKING", "DSN",
+            "ENHANCEDSTATUSCODES",
         ]
         // RFC 3207 §4.2: not on a session that has it.
         if settings.offersTLS, !isSecured { lines.append("STARTTLS") }

@@ -12,12 +12,31 @@ package struct ServerTransaction: Sendable, Equatable {
     package let mail: MailParameters
     /// In the order they were accepted, each once.
     package fileprivate(set) var recipients: [Address] = []
+    /// In the same order; shorter where nothing was asked for the last ones.
+    private var recipientDemands: [RecipientDemands] = []
     /// The same, for finding repeated ones; never iterated.
     fileprivate var known: Set<Address> = []
     /// Recipients refused because there are enough.
     fileprivate var overshoot = 0
 
     fileprivate init(_ mail: MailParameters) { self.mail = mail }
+
+    package var demands: SenderDemands {
+        var demands = mail.demands
+        demands.recipients = recipientDemands
+        return demands
+    }
+
+    /// A recipient said twice is one, with what was asked for it first.
+    fileprivate mutating func add(_ recipient: Address, _ demands: RecipientDemands) {
+        guard known.insert(recipient).inserted else { return }
+        recipients.append(recipient)
+        if demands.isEmpty { return }
+        while recipientDemands.count + 1 < recipients.count {
+            recipientDemands.append(RecipientDemands())
+        }
+        recipientDemands.append(demands)
+    }
 }
 
 package struct ServerSession: Sendable {
@@ -31,7 +50,7 @@ package struct ServerSession: Sendable {
         /// → `askingRecipient`, `data`, `chunk`, or `ready` by RSET, EHLO, HELO
         case transaction(ServerTransaction)
         /// → `transaction`
-        case askingRecipient(ServerTransaction)
+        case askingRecipient(ServerTransaction, RecipientDemands)
         /// → `ready`
         case data(ServerTransaction)
         /// The driver reads this chunk → `chunks`, `failedChunks`, `ready`
@@ -63,7 +82,7 @@ package struct ServerSession: Sendable {
     /// The open transaction: what the envelope is made of.
     package var transaction: ServerTransaction? {
         switch phase {
-        case .transaction(let open), .askingRecipient(let open), .data(let open),
+        case .transaction(let open), .askingRecipient(let open, _), .data(let open),
             .chunk(let open, _), .chunks(let open), .failedChunks(let open):
             open
         case .droppingChunk(_, .failedChunks(let open)): open
@@ -288,13 +307,15 @@ package struct ServerSession: Sendable {
         guard let given = argument.parameters() else {
             return reject(501, 5, 5, 4, "parameters are malformed", .syntax)
         }
-        // RFC 5321 §4.1.1.11; no extension that we offer has parameters for RCPT.
-        if !given.isEmpty {
-            return reject(555, 5, 5, 4, "RCPT parameter not recognized", .unknownParameter)
+        let demands: RecipientDemands
+        do {
+            demands = try RecipientDemands(given, isExtended: isExtended)
+        } catch {
+            return reject(error.reply, error.rule)
         }
         // RFC 5321 §4.5.3.1.10
         if open.recipients.count >= settings.recipients { return refuseOvershoot(open) }
-        phase = .askingRecipient(open)
+        phase = .askingRecipient(open, demands)
         return .askRecipient(path)
     }
 
@@ -341,19 +362,19 @@ package struct ServerSession: Sendable {
     /// - Parameter address: where the mail for it goes: what RCPT said, or the address that
     ///   stands for the bare `<Postmaster>`.
     package mutating func recipientAccepted(_ address: Address) -> ServerEffect {
-        guard case .askingRecipient(var open) = phase else {
+        guard case .askingRecipient(var open, let demands) = phase else {
             preconditionFailure("no recipient asked")
         }
         // So that the arrays below have one owner and grow in place.
         phase = .ready
         commands -= 1
-        if open.known.insert(address).inserted { open.recipients.append(address) }
+        open.add(address, demands)
         phase = .transaction(open)
         return .reply(.recipientOK)
     }
 
     package mutating func recipientRefused(_ reply: Reply, rule: String) -> ServerEffect {
-        guard case .askingRecipient(let open) = phase else {
+        guard case .askingRecipient(let open, _) = phase else {
             preconditionFailure("no recipient asked")
         }
         phase = .transaction(open)

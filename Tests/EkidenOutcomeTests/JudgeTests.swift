@@ -86,6 +86,53 @@ import Testing
         #expect(null.reports.isEmpty && !null.marks[0].delayNoticeSent)
     }
 
+    @Test func theSenderHearsOfWhatItAskedFor() {
+        let four: Duration = .seconds(4 * 3600)
+        func kinds(
+            _ notify: [NotifyWhen?],
+            _ results: [RecipientResult],
+            dsn: Bool = false
+        )
+            -> [[Int]]
+        {
+            var judgement = judgement(results, age: four)
+            judgement.demands.recipients = notify.map { RecipientDemands(notify: $0) }
+            judgement.report.hostOffersDSN = dsn
+            let reports = judgement.verdict().reports
+            return [ReportPlan.Kind.bounce, .delayNotice, .relayNotice].map { kind in
+                reports.filter { $0.kind == kind }.flatMap { $0.items.map(\.index) }
+            }
+        }
+        let failed = RecipientResult.failed(noSuchUser)
+        let late = RecipientResult.failed(tryLater)
+        #expect(kinds([nil, []], [failed, failed]) == [[0], [], []])
+        #expect(kinds([.failure, .success, .delay], [failed, failed, failed]) == [[0], [], []])
+        #expect(
+            kinds([.failure, nil, .delay, []], [late, late, late, late]) == [[], [1, 2], []]
+        )
+        #expect(kinds([[]], [failed, failed]) == [[1], [], []])
+        let everything: NotifyWhen = [.success, .failure, .delay]
+        #expect(
+            kinds([nil, .success, everything, []], Array(repeating: accepted, count: 4))
+                == [[], [], [1, 2]]
+        )
+        #expect(kinds([.success], [accepted], dsn: true) == [[], [], []])
+        #expect(
+            kinds([.success, .success, .failure], [accepted, failed, failed])
+                == [[2], [], [0]]
+        )
+    }
+
+    @Test func nobodyIsToldOfWhatANullSenderAskedFor() {
+        var judgement = judgement([accepted, .failed(noSuchUser)], sender: .null) {
+            $0.postmaster = mailbox("postmaster@example.org")
+        }
+        judgement.demands.recipients = [
+            RecipientDemands(notify: .success), RecipientDemands(notify: []),
+        ]
+        #expect(judgement.verdict().reports.isEmpty)
+    }
+
     @Test func aBounceNeverBounces() {
         let dropped = judgement([.failed(noSuchUser)], sender: .null).verdict()
         #expect(dropped.reports.isEmpty)

@@ -130,6 +130,57 @@ private func recount(_ all: [UInt8], header: Int) -> MessageFacts {
         #expect(blocks[4]["diagnostic-code"] == "x-ekiden; the domain does not exist")
     }
 
+    @Test func whatTheSenderCalledThemStandsInTheReport() throws {
+        var asked = request(.bounce, [item(), item(to: "r2@example.net"), item()])
+        asked.demands.envelopeID = "QQ+2B314+0D+0AX: y"
+        asked.demands.recipients = [
+            RecipientDemands(originalRecipient: "rfc822;Bob+2Bx@example.com")
+        ]
+        let (_, parts) = try checked(asked)
+        let blocks = parts[1].blocks.map {
+            Dictionary($0.map { ($0.name, $0.value) }) { a, _ in a }
+        }
+        #expect(blocks[0]["original-envelope-id"] == "QQ+314??X: y")
+        #expect(blocks[1]["original-recipient"] == "rfc822;Bob+x@example.com")
+        // `item` is of the first recipient, whatever its address.
+        asked.demands.recipients[0].originalRecipient = "utf-8;f\\x{FC}r@example.com"
+        let again = try checked(asked).parts[1].blocks[1].first { $0.name == "original-recipient" }
+        #expect(again?.value == "utf-8;f\\x{FC}r@example.com")
+    }
+
+    @Test func theSenderSaysHowMuchComesBack() throws {
+        func kind(_ kind: ReportPlan.Kind, _ returned: SenderDemands.Returned?) throws -> String? {
+            var asked = request(kind)
+            asked.demands.returned = returned
+            return try checked(asked).parts[2].value("content-type")
+        }
+        for kindOfFailure in [ReportPlan.Kind.bounce, .doubleBounce] {
+            #expect(try kind(kindOfFailure, nil) == "message/rfc822")
+            #expect(try kind(kindOfFailure, .full) == "message/rfc822")
+            #expect(try kind(kindOfFailure, .headers) == "text/rfc822-headers")
+        }
+        #expect(try kind(.delayNotice, nil) == "message/rfc822")
+        #expect(try kind(.delayNotice, .full) == "text/rfc822-headers")
+    }
+
+    @Test func aMessagePassedOnIsToldSo() throws {
+        let item = ReportItem(
+            recipient: mailbox("r1@example.net"),
+            index: 0,
+            relayedTo: host,
+            reply: Reply(250, EnhancedStatus(2, 6, 0), "queued as 7"),
+            at: epoch,
+            attempts: 1
+        )
+        let (message, parts) = try checked(request(.relayNotice, [item]))
+        #expect(message.value("subject") == "Your message was passed on")
+        let fields = Dictionary(parts[1].blocks[1].map { ($0.name, $0.value) }) { a, _ in a }
+        #expect(fields["action"] == "relayed" && fields["status"] == "2.6.0")
+        #expect(fields["diagnostic-code"] == "smtp; 250 2.6.0 queued as 7")
+        #expect(fields["remote-mta"] == "dns; mx.example.net")
+        #expect(parts[2].value("content-type") == "text/rfc822-headers")
+    }
+
     @Test func aSmallMessageComesBackWholeAndALargeOneAsItsHeader() throws {
         let (_, whole) = try checked(request())
         #expect(whole[2].value("content-type") == "message/rfc822")

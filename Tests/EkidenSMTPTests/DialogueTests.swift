@@ -7,13 +7,14 @@ import Testing
 /// A conversation from a file of `Dialogues/`.
 ///
 /// `C:` what the client says, CRLF added; `c:` the same without CRLF; `S:` the beginning of a line
-/// the server says; `S: 250 (all)` all lines of a 250; `S: (closed)`; `!` settings; `#` comment. `\r \n \t \\ \xHH` stand for bytes,
+/// the server says; `S: 250 (all)` all lines of a 250, perhaps `with` or
+/// `without` a word; `S: (closed)`; `!` settings; `#` comment. `\r \n \t \\ \xHH` stand for bytes,
 /// `\*N*X` for N times the character X. All `C` lines up to the next `S` are sent together.
 struct Dialogue: Sendable, CustomTestStringConvertible {
     enum Line: Sendable {
         case client([UInt8])
         case server(String)
-        case wholeOK
+        case wholeOK(with: String?, without: String?)
         case closed
     }
     let name: String
@@ -31,7 +32,13 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             case "C:": lines.append(.client(try Self.unescape(line.dropFirst(3)) + [13, 10]))
             case "c:": lines.append(.client(try Self.unescape(line.dropFirst(3))))
             case "S:" where line == "S: (closed)": lines.append(.closed)
-            case "S:" where line == "S: 250 (all)": lines.append(.wholeOK)
+            case "S:" where line.hasPrefix("S: 250 (all)"):
+                lines.append(
+                    .wholeOK(
+                        with: words.count > 4 && words[3] == "with" ? words[4] : nil,
+                        without: words.count > 4 && words[3] == "without" ? words[4] : nil
+                    )
+                )
             case "S:": lines.append(.server(String(line.dropFirst(3))))
             case "! ":
                 let value = words.count > 2 ? Int(words[2]) ?? 0 : 0
@@ -147,7 +154,10 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             switch line {
             case .client: break
             case .closed: #expect(driver.isClosed, "\(dialogue.name): not closed")
-            case .wholeOK:
+            case .wholeOK(let with, let without):
+                let said = heard.map { String($0.dropFirst(4)) }
+                if let with { #expect(said.contains(with), "\(dialogue.name): no \(with)") }
+                if let without { #expect(!said.contains(without), "\(dialogue.name): \(without)") }
                 while heard.first?.hasPrefix("250-") == true { heard.removeFirst() }
                 let actual = heard.isEmpty ? "(nothing)" : heard.removeFirst()
                 #expect(actual.hasPrefix("250 "), "\(dialogue.name): \(actual)")

@@ -135,7 +135,8 @@ private let dialogues: [Dialogue] = [
         #expect(offer.lines[0].hasPrefix("relay.test"))
         #expect(
             Set(offer.lines.dropFirst()) == [
-                "PIPELINING", "SIZE 1048576", "8BITMIME", "CHUNKING", "ENHANCEDSTATUSCODES",
+                "PIPELINING", "SIZE 1048576", "8BITMIME", "CHUNKING", "DSN",
+                "ENHANCEDSTATUSCODES",
             ]
         )
         #expect(try client.say("HELO client.test", expecting: "250").lines == ["relay.test"])
