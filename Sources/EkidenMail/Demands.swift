@@ -54,9 +54,9 @@ package struct SenderDemands: Sendable, Equatable {
 
     /// RFC 6531 §3.4: addresses and header may hold UTF-8.
     package var smtpUTF8 = false
-    /// RFC 8689 §4.1, REQUIRETLS: under verified TLS or not at all.
+    /// RFC 8689 §2, REQUIRETLS: under verified TLS or not at all.
     package var requiresTLS = false
-    /// RFC 8689 §5, `TLS-Required: No`: rather without TLS than not at all.
+    /// RFC 8689 §3, `TLS-Required: No`: rather without TLS than not at all.
     package var waivesTLS = false
     package var returned: Returned?
     /// RFC 3461 §4.4, ENVID as it came: xtext.

@@ -83,7 +83,7 @@ package enum Classification {
             "host can't take such a message, others may",
             [.message],
             lastHost: false,
-            reasons: [.eightBitUnsupported, .messageTooLarge],
+            reasons: [.eightBitUnsupported, .utf8Unsupported, .tlsRequired, .messageTooLarge],
             .nextHost
         ),
         PolicyRow("host failed, others are left", [.host], lastHost: false, .nextHost),

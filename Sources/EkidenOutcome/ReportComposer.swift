@@ -59,7 +59,7 @@ package struct ReportComposer {
         self.request = request
         host = ReportText.ascii(request.reportingHost)
         returned = ReturnedContent(
-            header: request.originalHeader,
+            header: request.returnableHeader,
             body: request.returnsHeaderAlone ? nil : request.originalBody,
             wholeBytesMax: request.wholeBytesMax,
             allowsEightBit: request.allowsEightBit
@@ -98,14 +98,15 @@ package struct ReportComposer {
                 // RFC 3464 §2, RFC 5321 §4.5.5: the null reverse-path, so nothing comes back.
                 sender: .null,
                 recipients: [request.plan.to],
-                body: returned.hasEightBit ? .eightBitMIME : .sevenBit,
+                body: returned.hasEightBit || demands.smtpUTF8 ? .eightBitMIME : .sevenBit,
                 client: ClientFacts(
                     endpoint: Endpoint(.loopback4, 0),
                     helo: host,
                     inboundProtocol: .local,
                     listener: "local"
                 ),
-                arrived: request.now
+                arrived: request.now,
+                demands: demands
             ),
             content: Content(
                 header: header,
@@ -115,13 +116,21 @@ package struct ReportComposer {
         )
     }
 
+    private var demands: SenderDemands {
+        var demands = SenderDemands()
+        demands.smtpUTF8 = !request.plan.to.isASCII
+        return demands
+    }
+
     // MARK: Header
 
     private func headerText(_ boundary: String) -> String {
         var text = ""
         text += ReportText.field("Date", request.now.mailDate)
         text += "From: Mail Delivery System <MAILER-DAEMON@\(host)>\r\n"
-        text += "To: <\(ReportText.ascii(request.plan.to.text))>\r\n"
+        // RFC 6532 §3.1: UTF-8 where the address has it; it came with SMTPUTF8 and goes with it.
+        let to = request.plan.to
+        text += "To: <\(to.isASCII ? ReportText.ascii(to.text) : to.text)>\r\n"
         text += ReportText.field("Subject", subject)
         text += "Message-ID: <\(request.id.text)@\(host)>\r\n"
         let ids = ReportText.messageIDs(
@@ -230,7 +239,7 @@ package struct ReportComposer {
                 lines += wrapped
             }
         }
-        add("Subject:   ", "subject")
+        if !request.demands.requiresTLS { add("Subject:   ", "subject") }
         add("Sent:      ", "date")
         add("Message-ID:", "message-id")
         lines.append("  Accepted:   \(request.arrived.mailDate)")
@@ -291,6 +300,10 @@ package struct ReportComposer {
             return "Please check the part of the address after the @ for a typing error."
         case .nullExchange: return "This domain takes no mail at all. Please check the address."
         case .messageTooLarge: return "Please send a smaller message."
+        case .utf8Unsupported:
+            return "Please use an address of plain ASCII, and no other characters in the header."
+        case .tlsRequired:
+            return "Please send it again without asking for TLS (REQUIRETLS), or another way."
         case .eightBitUnsupported:
             return "Please send it again encoded in 7-bit form (quoted-printable or base64)."
         case .mailLoop, .tooManyHops:
@@ -328,7 +341,7 @@ package struct ReportComposer {
             if let original = request.demands.of(item.index).originalRecipient {
                 text += Self.originalRecipient(original)
             }
-            text += "Final-Recipient: rfc822; \(ReportText.ascii(item.recipient.text))\r\n"
+            text += "Final-Recipient: \(Self.typed(item.recipient))\r\n"
             text += ReportText.field("Action", Self.word(item.action))
             text += ReportText.field("Status", item.status.text)
             if let host = item.host {
@@ -353,6 +366,13 @@ package struct ReportComposer {
         return "x-ekiden; " + Judgement.oneLine(item.failure?.text ?? "")
     }
 
+    /// RFC 6533 §3: of the type `utf-8` where it is beyond ASCII, in ASCII all the same.
+    private static func typed(_ address: Address) -> String {
+        address.isASCII
+            ? "rfc822; \(ReportText.ascii(address.text))"
+            : "utf-8; \(UTF8Xtext.encode(address.text))"
+    }
+
     private static func word(_ action: ReportItem.Action) -> String {
         switch action {
         case .failed, .expired: "failed"
@@ -374,9 +394,17 @@ package struct ReportComposer {
 }
 
 extension ReportRequest {
+    /// RFC 8689 §5: what had to travel under TLS does not go back without.
+    var returnableHeader: Bytes {
+        guard demands.requiresTLS else { return originalHeader }
+        let id = ReportText.value(of: "message-id", in: originalHeader) ?? ""
+        return Bytes(ReportText.field("Message-ID", id) + "\r\n")
+    }
+
     /// RFC 3461 §4.3: as RET says, which is about failures alone; other reports return the header.
     var returnsHeaderAlone: Bool {
-        switch plan.kind {
+        if demands.requiresTLS { return true }
+        return switch plan.kind {
         case .bounce, .doubleBounce: demands.returned == .headers
         case .delayNotice: demands.returned != nil
         case .relayNotice: true

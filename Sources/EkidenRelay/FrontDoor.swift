@@ -44,7 +44,7 @@ final class FrontDoor: IngressDoor {
 /// One message on its way from the client to the disk.
 final class Intake: MessageIntake {
     let id: QueueID
-    private let envelope: Envelope
+    private var envelope: Envelope
     private let spool: Spool
     private var rewriter: HeaderRewriter?
     private var header: RewrittenHeader?
@@ -88,6 +88,10 @@ final class Intake: MessageIntake {
         self.body = nil
         var facts = MessageFacts(header: FactsGatherer(), body: bodyFacts)
         facts.merge(header: header.facts)
+        // RFC 8689 §4.1: REQUIRETLS outranks the field.
+        if header.findings.waivesTLS, !envelope.demands.requiresTLS {
+            envelope.demands.waivesTLS = true
+        }
         let content = Content(header: header.block, body: stored, facts: facts)
         do throws(SpoolRefusal) {
             try await spool.accept(NewMessage(id: id, envelope: envelope, content: content))

@@ -9,6 +9,13 @@ extension Failure {
         names(.domainNotFound, isPermanent: true, text, EnhancedStatus(5, 1, 2))
     }
 
+    /// X.6.7, non-ASCII addresses not permitted (RFC 6531 §4.1).
+    static func unconvertible(_ domain: String) -> Failure {
+        let text =
+            "the domain \(domain) can't be put into ASCII for the DNS here; use its xn-- form"
+        return names(.utf8Unsupported, isPermanent: true, text, EnhancedStatus(5, 6, 7))
+    }
+
     /// RFC 7505 §4.1: 5.1.10, recipient address has null MX.
     static func nullExchange(_ domain: String) -> Failure {
         let text = "the domain \(domain) says that it takes no mail (null MX)"

@@ -54,7 +54,10 @@ package final class Resolver: Sendable {
         case .domain(let domain) where domain.isLiteral:
             return literal(domain, settings, loop.turnTime)
         case .domain(let domain):
-            return await exchanges(of: domain.folded, settings, on: loop, until: deadline)
+            guard let name = domain.lookupName else {
+                return .failure(.unconvertible(domain.text))
+            }
+            return await exchanges(of: name, settings, on: loop, until: deadline)
         }
     }
 

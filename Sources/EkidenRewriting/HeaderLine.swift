@@ -10,6 +10,7 @@ enum KnownField {
     case received
     case messageID
     case date
+    case tlsRequired
     case other
 
     /// Case does not matter in a field name (RFC 5322 §1.2.2).
@@ -24,6 +25,7 @@ enum KnownField {
             } else {
                 self = matches(name, "message-id") ? .messageID : .other
             }
+        case 12: self = matches(name, "tls-required") ? .tlsRequired : .other
         case 11: self = matches(name, "return-path") ? .returnPath : .other
         default: self = .other
         }

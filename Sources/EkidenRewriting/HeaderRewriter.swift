@@ -190,6 +190,9 @@ package struct HeaderRewriter: ~Copyable {
             field = .undecided
             return .withhold
         case .field(let known):
+            if known == .tlsRequired, headerText(line).asciiLowercased == "no" {
+                findings.waivesTLS = true
+            }
             return judge(known, at: offset)
         }
     }
@@ -207,7 +210,7 @@ package struct HeaderRewriter: ~Copyable {
         case .messageID:
             if !findings.hadMessageID { messageIDStart = offset }
             findings.hadMessageID = true
-        case .other: break
+        case .tlsRequired, .other: break
         }
         field = .kept
         return .keep

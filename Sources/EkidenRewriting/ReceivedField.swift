@@ -69,8 +69,12 @@ extension FieldWriter {
             }
         }
         clause("by ", domainBytes(facts.byHost), onNewLine: facts.client != nil)
+        // RFC 3848, RFC 6531 §4.3: the words of the `with` clause.
         switch facts.inboundProtocol {
-        // RFC 3848: the words of the `with` clause.
+        case .esmtp where facts.smtpUTF8: clause("with UTF8SMTP", [])
+        case .esmtps where facts.smtpUTF8: clause("with UTF8SMTPS", [])
+        case .esmtpa where facts.smtpUTF8: clause("with UTF8SMTPA", [])
+        case .esmtpsa where facts.smtpUTF8: clause("with UTF8SMTPSA", [])
         case .smtp: clause("with SMTP", [])
         case .esmtp: clause("with ESMTP", [])
         case .local: clause("with local", [])

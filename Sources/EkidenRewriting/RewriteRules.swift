@@ -12,6 +12,8 @@ package struct ReceivedFacts: Sendable, Equatable {
     /// Our own host name.
     package var byHost: String
     package var inboundProtocol: InboundProtocol
+    /// SMTPUTF8 was asked for (RFC 6531 §4.3).
+    package var smtpUTF8 = false
     /// Version and cipher of the TLS session it came over.
     package var tls: String?
     package var id: QueueID
@@ -53,6 +55,7 @@ package struct ReceivedFacts: Sendable, Equatable {
             forRecipient: envelope.recipients.count == 1 ? envelope.recipients[0] : nil,
             date: date
         )
+        smtpUTF8 = envelope.demands.smtpUTF8
     }
 }
 
@@ -128,6 +131,8 @@ package struct HeaderFindings: Sendable, Equatable {
     package var messageID = ""
     package var hadMessageID = false
     package var hadDate = false
+    /// `TLS-Required: No` (RFC 8689 §3).
+    package var waivesTLS = false
     /// Received fields before ours.
     package var receivedFields = 0
     /// Bcc, Resent-Bcc and Return-Path fields taken out.

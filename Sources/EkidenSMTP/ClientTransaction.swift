@@ -45,6 +45,8 @@ package struct ClientTransaction: Sendable {
     private let byteCount: Int
     private let extensions: Extensions
     private let hasEightBit: Bool
+    /// Of addresses or header something is beyond ASCII.
+    private let needsUTF8: Bool
     private let host: PeerHost
     private var sending = Cursor.mail
     private var awaiting = Cursor.mail
@@ -79,6 +81,10 @@ package struct ClientTransaction: Sendable {
         self.extensions = extensions
         self.host = host
         hasEightBit = facts.hasEightBit
+        // RFC 6531 §3.4: what was declared and is not so may go without.
+        needsUTF8 =
+            demands.smtpUTF8
+            && (facts.headerHasEightBit || !sender.isASCII || !recipients.allSatisfy(\.isASCII))
         outcomes = Array(repeating: nil, count: recipients.count)
         refuseHere()
         if recipients.isEmpty { finish(.reusable) }
@@ -140,18 +146,20 @@ package struct ClientTransaction: Sendable {
         switch sending {
         case .mail:
             output.append("MAIL FROM:<")
-            Self.write(path: sender.text, into: &output)
+            Self.write(path: sender.text, asUTF8: needsUTF8, into: &output)
             output.append(">")
             // RFC 1870 §5
             if extensions.size { output.append(text: " SIZE=\(byteCount)") }
             // RFC 6152 §2
             if hasEightBit { output.append(" BODY=8BITMIME") }
+            // RFC 6531 §3.4
+            if needsUTF8 { output.append(" SMTPUTF8") }
             writeDemands(into: &output)
             output.append("\r\n")
             sending = .recipient(0)
         case .recipient(let index):
             output.append("RCPT TO:<")
-            Self.write(path: recipients[index].text, into: &output)
+            Self.write(path: recipients[index].text, asUTF8: needsUTF8, into: &output)
             output.append(">")
             writeDemands(ofRecipient: index, into: &output)
             output.append("\r\n")
@@ -186,11 +194,18 @@ package struct ClientTransaction: Sendable {
 
     /// Addresses were checked by the grammar when they came in; should one ever not have been, its
     /// control characters still can't become commands.
-    private static func write(path: String, into output: inout BytesBuilder) {
-        if path.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7f }) {
+    private static func write(
+        path: String,
+        asUTF8: Bool = false,
+        into output: inout BytesBuilder
+    ) {
+        let isFit = { (byte: UInt8) in
+            byte >= 0x20 && byte < 0x7f || asUTF8 && byte >= 0x80
+        }
+        if path.utf8.allSatisfy(isFit) {
             output.append(text: path)
         } else {
-            output.append(contentsOf: path.utf8.map { $0 >= 0x20 && $0 < 0x7f ? $0 : 0x3f })
+            output.append(contentsOf: path.utf8.map { isFit($0) ? $0 : 0x3f })
         }
     }
 
@@ -349,6 +364,14 @@ package struct ClientTransaction: Sendable {
             // RFC 1870 §6.1
             let text = "the host takes messages of \(limit) bytes, this one has \(byteCount)"
             failHere(.messageTooLarge, text, EnhancedStatus(5, 3, 4))
+        } else if demands.requiresTLS {
+            // RFC 8689 §4.2.1: there is no TLS towards next hops yet.
+            let text =
+                "the sender requires TLS all the way (REQUIRETLS), which this relay can't offer"
+            failHere(.tlsRequired, text, EnhancedStatus(5, 7, 30))
+        } else if needsUTF8, !extensions.smtpUTF8 {
+            // RFC 6531 §3.5
+            failHere(.utf8Unsupported, "", EnhancedStatus(5, 6, 7))
         } else if hasEightBit, !extensions.eightBitMIME {
             // RFC 6152 §3
             failHere(.eightBitUnsupported, "", EnhancedStatus(5, 6, 3))

@@ -17,6 +17,7 @@ package enum PathProblem: String, Error, Sendable, Equatable {
     case pathTooLong = "address is longer than 256 characters"
     case sourceRoute = "source route is malformed"
     case nonASCII = "address has characters beyond ASCII, which need SMTPUTF8"
+    case notUTF8 = "address is not valid UTF-8"
     case nullRecipient = "a recipient can't be <>"
 }
 

@@ -6,6 +6,8 @@ import EkidenMail
 struct GrammarScanner {
     private let bytes: UnsafeRawBufferPointer
     private var at = 0
+    /// Characters beyond ASCII may stand in paths and values (RFC 6531 §3.3).
+    var allowsUTF8 = false
 
     init(_ bytes: UnsafeRawBufferPointer) { self.bytes = bytes }
 
@@ -107,11 +109,14 @@ struct GrammarScanner {
     private mutating func dotString() throws(PathProblem) {
         repeat {
             let start = at
-            while let byte = next, Self.isAtext(byte) { at += 1 }
-            if at == start {
-                if let byte = next, byte >= 0x80 { throw .nonASCII }
-                throw .localPart
+            while let byte = next {
+                if Self.isAtext(byte) {
+                    at += 1
+                } else if try !takeBeyondASCII() {
+                    break
+                }
             }
+            if at == start { throw .localPart }
         } while take(dot)
     }
 
@@ -125,7 +130,10 @@ struct GrammarScanner {
                 guard let escaped = next, (0x20...0x7e).contains(escaped) else { throw .localPart }
                 at += 1
             case 0x20...0x7e: break
-            default: throw byte >= 0x80 ? .nonASCII : .localPart
+            case 0x80...:
+                at -= 1
+                _ = try takeBeyondASCII()
+            default: throw .localPart
             }
         }
         throw .localPart
@@ -137,12 +145,19 @@ struct GrammarScanner {
         let start = at
         repeat {
             let label = at
-            while let byte = next, Self.isAlphanumeric(byte) || byte == 0x2d || byte == 0x5f {
-                at += 1
+            var isASCII = true
+            while let byte = next {
+                if Self.isAlphanumeric(byte) || byte == 0x2d || byte == 0x5f {
+                    at += 1
+                } else if try takeBeyondASCII() {
+                    isASCII = false
+                } else {
+                    break
+                }
             }
-            if let byte = next, byte >= 0x80 { throw .nonASCII }
-            // RFC 1035 §2.3.4: labels of 63 octets or less.
-            guard at > label, bytes[label] != 0x2d, bytes[at - 1] != 0x2d, at - label <= 63
+            // RFC 1035 §2.3.4: labels of 63 octets or less; of U-labels that is the A-label's.
+            guard at > label, bytes[label] != 0x2d, bytes[at - 1] != 0x2d,
+                at - label <= 63 || !isASCII
             else { throw .domain }
         } while take(dot)
         // RFC 5321 §4.5.3.1.2
@@ -176,8 +191,12 @@ struct GrammarScanner {
             var value: String?
             if take(UInt8(ascii: "=")) {
                 let start = at
-                while let byte = next, (0x21...0x7e).contains(byte), byte != UInt8(ascii: "=") {
-                    at += 1
+                while let byte = next {
+                    if (0x21...0x7e).contains(byte), byte != UInt8(ascii: "=") {
+                        at += 1
+                    } else if (try? takeBeyondASCII()) != true {
+                        break
+                    }
                 }
                 guard at > start else { return nil }
                 value = text(from: start)
@@ -203,6 +222,37 @@ struct GrammarScanner {
     }
 
     // MARK: Characters
+
+    /// Takes one character beyond ASCII, where they may stand; false when none is next.
+    private mutating func takeBeyondASCII() throws(PathProblem) -> Bool {
+        guard let byte = next, byte >= 0x80 else { return false }
+        guard allowsUTF8 else { throw .nonASCII }
+        let count = Self.characterBytes(bytes, at)
+        if count == 0 { throw .notUTF8 }
+        at += count
+        return true
+    }
+
+    /// Bytes of the well-formed UTF-8 character beyond ASCII at `at` (RFC 3629 §4); 0 for anything
+    /// else, and for the control characters U+0080 to U+009F.
+    static func characterBytes(_ bytes: UnsafeRawBufferPointer, _ at: Int) -> Int {
+        let (count, second): (Int, ClosedRange<UInt8>) =
+            switch bytes[at] {
+            case 0xc2: (2, 0xa0...0xbf)
+            case 0xc3...0xdf: (2, 0x80...0xbf)
+            case 0xe0: (3, 0xa0...0xbf)
+            case 0xed: (3, 0x80...0x9f)
+            case 0xe1...0xef: (3, 0x80...0xbf)
+            case 0xf0: (4, 0x90...0xbf)
+            case 0xf1...0xf3: (4, 0x80...0xbf)
+            case 0xf4: (4, 0x80...0x8f)
+            default: (0, 0...0)
+            }
+        guard count > 0, at + count <= bytes.count, second.contains(bytes[at + 1]),
+            bytes[(at + 2)..<(at + count)].allSatisfy({ $0 & 0xc0 == 0x80 })
+        else { return 0 }
+        return count
+    }
 
     static func upper(_ byte: UInt8) -> UInt8 {
         byte >= 0x61 && byte <= 0x7a ? byte & 0xdf : byte

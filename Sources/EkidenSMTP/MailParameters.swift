@@ -1,5 +1,5 @@
 // The parameters of MAIL: SIZE (RFC 1870 §3, §6), BODY (RFC 6152 §2), RET and ENVID (RFC 3461 §4),
-// checked and refused here.
+// SMTPUTF8 (RFC 6531 §3.4) and REQUIRETLS (RFC 8689 §2), checked and refused here.
 // Called by `ServerSession`; a parameter we did not offer is 555 (RFC 5321 §4.1.1.11).
 
 import EkidenMail
@@ -36,11 +36,13 @@ struct ParameterProblem: Error {
 extension MailParameters {
     /// - Parameters:
     ///   - isExtended: EHLO was said; after HELO there are no parameters (RFC 5321 §2.2.1).
+    ///   - isSecured: the session has TLS.
     ///   - messageBytes: largest message we take.
     init(
         sender: ReversePath,
         _ given: [ESMTPParameter],
         isExtended: Bool,
+        isSecured: Bool,
         messageBytes: Int?
     ) throws(ParameterProblem) {
         if !given.isEmpty, !isExtended { throw .unknown("parameters need EHLO") }
@@ -70,6 +72,17 @@ extension MailParameters {
                     throw .malformed("ENVID must be at most 100 characters of xtext, once")
                 }
                 demands.envelopeID = value
+            case "SMTPUTF8":
+                guard !demands.smtpUTF8, parameter.value == nil else {
+                    throw .malformed("SMTPUTF8 has no value and stands once")
+                }
+                demands.smtpUTF8 = true
+            // RFC 8689 §2: offered, and so known, under TLS alone.
+            case "REQUIRETLS" where isSecured:
+                guard !demands.requiresTLS, parameter.value == nil else {
+                    throw .malformed("REQUIRETLS has no value and stands once")
+                }
+                demands.requiresTLS = true
             default:
                 throw .unknown("MAIL parameter not recognized")
             }

@@ -75,9 +75,11 @@ extension Reply {
     static func hello(_ settings: ServerSettings, isSecured: Bool) -> Reply {
         let size = settings.messageBytes.map { "SIZE \($0)" } ?? "SIZE"
         var lines = [
-            settings.hostName, "PIPELINING", size, "8BITMIME", "CHUNKING", "DSN",
-            "ENHANCEDSTATUSCODES",
+            settings.hostName, "PIPELINING", size, "8BITMIME", "CHUNKING", "DSN", "SMTPUTF8",
+            "LIMITS RCPTMAX=\(settings.recipients)", "ENHANCEDSTATUSCODES",
         ]
+        // RFC 8689 §2: under TLS alone.
+        if isSecured { lines.append("REQUIRETLS") }
         // RFC 3207 §4.2: not on a session that has it.
         if settings.offersTLS, !isSecured { lines.append("STARTTLS") }
         return Reply(250, nil, lines: lines)

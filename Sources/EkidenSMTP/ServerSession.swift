@@ -188,7 +188,7 @@ package struct ServerSession: Sendable {
             if orderPhase != .connected { phase = .ready }
             return .reply(.resetDone)
         case .noop: return .reply(.noopDone)
-        case .vrfy: return .reply(.cannotVerify)
+        case .vrfy: return verify(argument)
         case .expn: return reject(.noExpansion, .notOffered)
         case .help: return .reply(.help)
         case .quit:
@@ -268,6 +268,8 @@ package struct ServerSession: Sendable {
             return reject(501, 5, 5, 4, "write MAIL FROM:<address>", .syntax)
         }
         argument.skipSpaces()
+        // The parameter that allows it comes behind the address.
+        argument.allowsUTF8 = isExtended
         let sender: ReversePath
         do {
             sender = try argument.reversePath()
@@ -282,8 +284,12 @@ package struct ServerSession: Sendable {
                 sender: sender,
                 given,
                 isExtended: isExtended,
+                isSecured: security != nil,
                 messageBytes: settings.messageBytes
             )
+            if !sender.isASCII, !parameters.demands.smtpUTF8 {
+                return refusePath(.nonASCII, subject: 1, detail: 7)
+            }
             phase = .askingSender(parameters)
             return .askSender(parameters)
         } catch {
@@ -298,6 +304,7 @@ package struct ServerSession: Sendable {
             return reject(501, 5, 5, 4, "write RCPT TO:<address>", .syntax)
         }
         argument.skipSpaces()
+        argument.allowsUTF8 = open.mail.demands.smtpUTF8
         let path: RecipientPath
         do {
             path = try argument.forwardPath()
@@ -343,6 +350,23 @@ package struct ServerSession: Sendable {
         }
         phase = .data(open)
         return .startData(.startData)
+    }
+
+    /// RFC 6531 §3.7.4.2: a name beyond ASCII comes with the parameter SMTPUTF8.
+    private mutating func verify(_ argument: GrammarScanner) -> ServerEffect {
+        let words = argument.rest.split(separator: 0x20)
+        if argument.rest.allSatisfy({ $0 < 0x80 }) { return .reply(.cannotVerify) }
+        guard isExtended, words.count > 1, let last = words.last,
+            String(decoding: last, as: UTF8.self).asciiLowercased == "smtputf8"
+        else { return refusePath(.nonASCII, subject: 5, detail: 4) }
+        var at = 0
+        while at < argument.rest.count {
+            let bytes =
+                argument.rest[at] < 0x80 ? 1 : GrammarScanner.characterBytes(argument.rest, at)
+            if bytes == 0 { return refusePath(.notUTF8, subject: 5, detail: 4) }
+            at += bytes
+        }
+        return .reply(.cannotVerify)
     }
 
     // MARK: The driver's answers

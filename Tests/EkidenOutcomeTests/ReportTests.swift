@@ -148,6 +148,29 @@ private func recount(_ all: [UInt8], header: Int) -> MessageFacts {
         #expect(again?.value == "utf-8;f\\x{FC}r@example.com")
     }
 
+    @Test func whatHadToTravelUnderTLSDoesNotComeBack() throws {
+        var asked = request()
+        asked.demands.requiresTLS = true
+        let text = String(decoding: bytes(ReportComposer(asked).message()), as: UTF8.self)
+        #expect(!text.contains("Lunch") && !text.contains("noon") && !text.contains("Received"))
+        #expect(text.contains("<m1@example.org>"))
+    }
+
+    @Test func addressesBeyondASCIIAreNamedInASCIIAndToldWithUTF8() throws {
+        let item = item(to: "gr\u{fc}n@example.net")
+        var asked = request(.bounce, [item])
+        #expect(!ReportComposer(asked).message().envelope.demands.smtpUTF8)
+        let fields = try checked(asked).parts[1].blocks[1]
+        #expect(
+            fields.first { $0.name == "final-recipient" }?.value
+                == "utf-8; gr\\x{FC}n@example.net"
+        )
+        asked.plan = ReportPlan(kind: .bounce, to: mailbox("j\u{fc}r@x"), items: [item])
+        let message = ReportComposer(asked).message()
+        #expect(message.envelope.demands.smtpUTF8 && message.content.facts.headerHasEightBit)
+        #expect(message.envelope.body == .eightBitMIME)
+    }
+
     @Test func theSenderSaysHowMuchComesBack() throws {
         func kind(_ kind: ReportPlan.Kind, _ returned: SenderDemands.Returned?) throws -> String? {
             var asked = request(kind)

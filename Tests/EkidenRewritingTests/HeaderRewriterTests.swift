@@ -4,6 +4,17 @@ import Testing
 @testable import EkidenRewriting
 
 @Suite struct HeaderRewriterTests {
+    @Test func aFieldThatWaivesTLSIsNoted() throws {
+        for (field, waives) in [
+            ("TLS-Required: No", true), ("tls-required:no ", true), ("TLS-Required: Yes", false),
+            ("TLS-Required: No way", false), ("X-TLS-Required: No", false),
+        ] {
+            let done = try rewrite(field + "\r\n\r\n", rules())
+            #expect(done.findings.waivesTLS == waives, "\(field)")
+            #expect(done.headerText.contains(field))
+        }
+    }
+
     @Test func aPlainMessageGetsOneReceivedFieldAndNothingElse() throws {
         let message = "From: a@b.example\r\nSubject: x\r\n\r\nBcc: body\r\n.\r\n"
         let result = try rewrite(message)

@@ -33,6 +33,19 @@ import Testing
         #expect(!text.contains(" for "))
     }
 
+    @Test func utf8IsSaidInTheProtocol() throws {
+        let words: [(InboundProtocol, String)] = [
+            (.esmtp, "UTF8SMTP"), (.esmtps, "UTF8SMTPS"), (.esmtpa, "UTF8SMTPA"),
+            (.esmtpsa, "UTF8SMTPSA"),
+        ]
+        for (inbound, word) in words {
+            var rules = rules()
+            rules.received.inboundProtocol = inbound
+            rules.received.smtpUTF8 = true
+            #expect(try rewrite("\r\n", rules).headerText.contains(" with \(word) id "))
+        }
+    }
+
     @Test func addressesAreLiterals() throws {
         let six = try rewrite("\r\n", rules(client: HostAddress("2001:db8::1"))).headerText
         #expect(six.contains("from client.example ([IPv6:2001:db8::1])\r\n"))

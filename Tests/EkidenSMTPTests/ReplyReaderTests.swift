@@ -173,6 +173,9 @@ private func status(_ a: UInt8, _ b: UInt16, _ c: UInt16) -> EnhancedStatus { .i
         let settings = ServerSettings(hostName: "relay.example", messageBytes: 1000)
         let extensions = Extensions(.hello(settings, isSecured: false))
         #expect(extensions.pipelining && extensions.eightBitMIME && extensions.enhancedStatusCodes)
-        #expect(extensions.messageBytes == 1000 && !extensions.smtpUTF8 && !extensions.startTLS)
+        #expect(
+            extensions.messageBytes == 1000 && extensions.smtpUTF8 && !extensions.startTLS
+                && extensions.dsn && extensions.chunking && extensions.recipientsMax == 1000
+        )
     }
 }

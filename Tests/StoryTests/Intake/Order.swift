@@ -136,7 +136,7 @@ private let dialogues: [Dialogue] = [
         #expect(
             Set(offer.lines.dropFirst()) == [
                 "PIPELINING", "SIZE 1048576", "8BITMIME", "CHUNKING", "DSN",
-                "ENHANCEDSTATUSCODES",
+                "SMTPUTF8", "LIMITS RCPTMAX=1000", "ENHANCEDSTATUSCODES",
             ]
         )
         #expect(try client.say("HELO client.test", expecting: "250").lines == ["relay.test"])
