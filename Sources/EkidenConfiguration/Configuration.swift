@@ -130,6 +130,8 @@ extension Configuration {
         package var tls: TLSUse?
         package var clientCertificate = ClientCertificateUse.off
         package var clientAuthorities: String?
+        package var proxyFrom: [NetworkPrefix] = []
+        package var xclientFrom: [NetworkPrefix] = []
         package var banner = "ESMTP Ekiden"
         package var maxConnections = 1000
         package var maxConnectionsPerClient = 250

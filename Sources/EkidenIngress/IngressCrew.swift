@@ -50,9 +50,13 @@ package final class IngressCrew: Sendable {
             roll.perLoop[index] += 1
             return (loops[index], isFull)
         }
-        let verdict: ConnectionLedger.Verdict =
-            isFull ? .tooMany(limit: sessionsMax) : ledger.enter(socket.peer.address, policy)
+        let isProxied = policy.isProxy(socket.peer.address)
+        let full = ConnectionLedger.Verdict.tooMany(limit: sessionsMax)
+        let early: ConnectionLedger.Verdict? =
+            isFull ? full : isProxied ? nil : ledger.enter(socket.peer.address, policy)
         loop.spawn {
+            var client: HostAddress? = socket.peer.address
+            var verdict = early ?? full
             var session = IngressSession(
                 Connection(adopting: socket, on: loop),
                 policy: policy,
@@ -61,13 +65,18 @@ package final class IngressCrew: Sendable {
             )
             let handle = session.handle
             if self.join(handle, on: loop) {
-                await session.run(verdict)
+                if isProxied {
+                    // Limits are the client's and not the balancer's.
+                    client = await session.readProxyHeader()
+                    if early == nil, let client { verdict = ledger.enter(client, policy) }
+                }
+                if client != nil { await session.run(verdict) }
             } else {
                 await session.turnAway()
             }
             _ = consume session
             self.leave(handle, on: loop)
-            if verdict == .admitted { ledger.leave(socket.peer.address) }
+            if verdict == .admitted, let client { ledger.leave(client) }
         }
     }
 

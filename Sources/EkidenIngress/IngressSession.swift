@@ -52,12 +52,43 @@ struct IngressSession: ~Copyable {
                 return
             }
             if let tls = policy.tls, tls.begin == .atOnce, try await !secure(by: tls) { return }
+            session.mayOverride = policy.mayOverride(client.endpoint.address)
             queue(session.greeting)
             try await converse()
         } catch {
             await end(error)
         }
         await abandonChunks()
+    }
+
+    /// Reads what a balancer says of its client, who is the session's client from then on; nil when
+    /// that is no such header or comes too late, and the connection is to be dropped without a word.
+    mutating func readProxyHeader() async -> HostAddress? {
+        let end = connection.loop.turnTime + policy.timeouts.proxyHeader
+        connection.setDeadline(end)
+        while true {
+            switch ProxyHeader.find(in: connection.unread) {
+            case .header(let header, let byteCount):
+                connection.consume(byteCount)
+                if case .client(let endpoint, _) = header { client.endpoint = endpoint }
+                return client.endpoint.address
+            case .malformed:
+                return noProxyHeader("sent no PROXY header, or a malformed one")
+            case .incomplete:
+                do throws(IOFailure) {
+                    guard try await connection.fill() else { return nil }
+                } catch {
+                    return noProxyHeader("sent no whole PROXY header in time")
+                }
+            }
+        }
+    }
+
+    private func noProxyHeader(_ what: String) -> HostAddress? {
+        let text =
+            "dropped a connection: \(client.endpoint.address.text) is in proxy_from and \(what)"
+        events.emit(.notice(.init(.warning, "listener", text)), at: connection.loop.wallNow())
+        return nil
     }
 
     /// The relay is stopping: says so and closes.
@@ -120,6 +151,15 @@ struct IngressSession: ~Copyable {
                     session.recipientRefused(refusal.reply, rule: refusal.rule)
                 )
             }
+        case .becomeClient(let override):
+            if let address = override.address {
+                client.endpoint = Endpoint(address, client.endpoint.port)
+            }
+            if let port = override.port {
+                client.endpoint = Endpoint(client.endpoint.address, port)
+            }
+            if let login = override.login { client.login = login.isEmpty ? nil : login }
+            return try await perform(session.overridden())
         case .startTLS(let reply):
             guard let tls = policy.tls else { preconditionFailure("TLS is not offered here") }
             queue(reply)
@@ -141,7 +181,13 @@ struct IngressSession: ~Copyable {
     private mutating func secure(by tls: ListenerTLS) async throws(IOFailure) -> Bool {
         connection.setDeadline(connection.loop.turnTime + tls.handshakeTimeout)
         do throws(SecureFailure) {
-            let facts = try await connection.secure(with: tls.acceptor.makeEngine())
+            let engine = tls.acceptor.makeEngine()
+            if tls.begin == .atOnce, !connection.unread.isEmpty {
+                // What came in one piece with a balancer's header is the client's handshake.
+                engine.take(connection.unread)
+                connection.consume(connection.unread.count)
+            }
+            let facts = try await connection.secure(with: engine)
             session.secured(facts)
             client.tls = facts
             return true

@@ -11,6 +11,10 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var relayFor: [NetworkPrefix]
     /// Networks whose bare CR and LF are made CRLF instead of refused.
     package var lenientFor: [NetworkPrefix]
+    /// Balancers, which begin each connection with a PROXY header.
+    package var proxyFrom: [NetworkPrefix] = []
+    /// Peers that may say for whom they speak (XCLIENT).
+    package var xclientFrom: [NetworkPrefix] = []
     /// Where bare `<postmaster>` goes; nil: answered 451 (RFC 5321 §4.5.1).
     package var postmaster: Address?
     /// Received fields at which a message is in a loop.
@@ -30,6 +34,9 @@ package struct ListenerPolicy: Sendable, Equatable {
         package var dataBlock: Duration
         /// From 354 to the end of data, whatever happens in between; so that a slow drip ends.
         package var message: Duration
+        /// For a balancer's header, from the connection on (proxy-protocol.txt §2: it is the first
+        /// thing sent).
+        package var proxyHeader: Duration = .seconds(5)
 
         package init(
             command: Duration = .seconds(300),
@@ -68,6 +75,14 @@ package struct ListenerPolicy: Sendable, Equatable {
 
     package func mayRelay(_ client: HostAddress) -> Bool {
         relayFor.contains { $0.contains(client) }
+    }
+
+    package func isProxy(_ peer: HostAddress) -> Bool {
+        proxyFrom.contains { $0.contains(peer) }
+    }
+
+    package func mayOverride(_ client: HostAddress) -> Bool {
+        xclientFrom.contains { $0.contains(client) }
     }
 
     package func isLenient(_ client: HostAddress) -> Bool {

@@ -166,7 +166,7 @@ final class RelaySettings: Sendable {
                 throw StartFailure("listener \"\(listener.name)\" has no TLS: \(error.text)")
             }
         }
-        return ListenerPolicy(
+        var policy = ListenerPolicy(
             name: listener.name,
             relayFor: listener.relayFor,
             lenientFor: listener.lenientFor,
@@ -191,6 +191,9 @@ final class RelaySettings: Sendable {
             ),
             tls: tls
         )
+        policy.proxyFrom = listener.proxyFrom
+        policy.xclientFrom = listener.xclientFrom
+        return policy
     }
 }
 

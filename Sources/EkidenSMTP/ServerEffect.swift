@@ -14,6 +14,8 @@ package enum ServerEffect: Sendable, Equatable {
     case askSender(MailParameters)
     /// Ask policy; then `recipientAccepted` or `recipientRefused`.
     case askRecipient(RecipientPath)
+    /// Believe what a peer says of its client; then `overridden`.
+    case becomeClient(ClientOverride)
     /// Send the reply (220), shake hands; then `secured`, or close.
     case startTLS(Reply)
     /// Read exactly these octets into the message; then `chunkTaken` (for the last chunk

@@ -72,12 +72,17 @@ extension Reply {
     }
 
     /// RFC 5321 §4.1.1.1 with the extensions we offer.
-    static func hello(_ settings: ServerSettings, isSecured: Bool) -> Reply {
+    static func hello(
+        _ settings: ServerSettings,
+        isSecured: Bool,
+        takesOverride: Bool = false
+    ) -> Reply {
         let size = settings.messageBytes.map { "SIZE \($0)" } ?? "SIZE"
         var lines = [
             settings.hostName, "PIPELINING", size, "8BITMIME", "CHUNKING", "DSN", "SMTPUTF8",
             "LIMITS RCPTMAX=\(settings.recipients)", "ENHANCEDSTATUSCODES",
         ]
+        if takesOverride { lines.append("XCLIENT " + ClientOverride.attributes) }
         // RFC 8689 §2: under TLS alone.
         if isSecured { lines.append("REQUIRETLS") }
         // RFC 3207 §4.2: not on a session that has it.

@@ -66,6 +66,8 @@ package struct ServerSession: Sendable {
     }
 
     package let settings: ServerSettings
+    /// This client may speak for others (XCLIENT).
+    package var mayOverride = false
     package internal(set) var phase = Phase.connected
     /// The argument of the last EHLO or HELO; empty before it.
     package private(set) var helo = ""
@@ -157,7 +159,7 @@ package struct ServerSession: Sendable {
     }
 
     private mutating func run(_ verb: Verb, _ argument: GrammarScanner) -> ServerEffect {
-        if verb.name == .starttls, !settings.offersTLS {
+        if verb.name == .starttls && !settings.offersTLS || verb.name == .xclient && !mayOverride {
             return reject(502, 5, 5, 1, "command not offered", .notOffered)
         }
         if settings.requiresTLS, security == nil {
@@ -184,6 +186,7 @@ package struct ServerSession: Sendable {
         case .rcpt: return recipient(argument)
         case .data: return data()
         case .bdat: return chunk(argument)
+        case .xclient: return override(argument)
         case .rset:
             if orderPhase != .connected { phase = .ready }
             return .reply(.resetDone)
@@ -239,7 +242,8 @@ package struct ServerSession: Sendable {
         phase = .ready
         return .reply(
             isExtended
-                ? .hello(settings, isSecured: security != nil) : Reply(250, nil, settings.hostName)
+                ? .hello(settings, isSecured: security != nil, takesOverride: mayOverride)
+                : Reply(250, nil, settings.hostName)
         )
     }
 
@@ -251,10 +255,20 @@ package struct ServerSession: Sendable {
     /// The handshake has ended well.
     package mutating func secured(_ facts: TLSFacts) {
         // RFC 3207 §4.2: what the client said before counts no more, its EHLO least of all.
+        beginAnew()
+        security = facts
+    }
+
+    /// A peer said for whom it speaks: the session is that client's, from the greeting on.
+    package mutating func overridden() -> ServerEffect {
+        beginAnew()
+        return .reply(greeting)
+    }
+
+    private mutating func beginAnew() {
         phase = .connected
         helo = ""
         isExtended = false
-        security = facts
     }
 
     /// The word of the `with` clause (RFC 3848).

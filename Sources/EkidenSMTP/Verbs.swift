@@ -7,6 +7,7 @@ import EkidenMail
 struct Verb: Sendable {
     enum Name: Sendable {
         case ehlo, helo, starttls, mail, rcpt, data, bdat, rset, noop, vrfy, expn, help, quit
+        case xclient
     }
 
     /// Parts of a session, as the order of commands sees them.
@@ -51,13 +52,14 @@ struct Verb: Sendable {
         row(.vrfy, "VRFY", .any, .required, endsGroup: true),
         row(.expn, "EXPN", .any, .required, endsGroup: true),
         row(.help, "HELP", .any, .optional),
+        row(.xclient, "XCLIENT", [.connected, .ready], .required, endsGroup: true),
         row(.quit, "QUIT", .any, .none, endsGroup: true),
     ]
 
     /// Commands that exist and are not offered here: 502 (RFC 5321 §4.2.4).
     static let knownElsewhere: [StaticString] = [
         "AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL",
-        "XCLIENT", "XFORWARD", "LHLO",
+        "XFORWARD", "LHLO",
     ]
 
     /// Words of other protocols. Who says them is no mail client: a browser made to talk to us, or

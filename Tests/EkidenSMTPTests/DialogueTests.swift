@@ -20,6 +20,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
     let name: String
     var settings = ServerSettings(hostName: "relay.example", messageBytes: 100_000)
     var newlines = BodyReceiver.Newlines.strict
+    var mayOverride = false
     var lines: [Line] = []
 
     var testDescription: String { name }
@@ -47,6 +48,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
                 case "recipients": settings.recipients = value
                 case "errors": settings.errors = value
                 case "commands": settings.commands = value
+                case "overrides": mayOverride = true
                 case "lenient": newlines = .lenient
                 case "offersTLS": settings.offersTLS = true
                 case "requiresTLS": settings.requiresTLS = true
@@ -138,6 +140,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
     private func run(_ dialogue: Dialogue, cut: ([UInt8]) -> [[UInt8]]) {
         var driver = ServerDriver(dialogue.settings)
         driver.newlines = dialogue.newlines
+        driver.session.mayOverride = dialogue.mayOverride
         var heard: [String] = []
         var pending: [UInt8] = []
         for line in dialogue.lines {

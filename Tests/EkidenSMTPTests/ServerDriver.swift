@@ -150,6 +150,7 @@ struct ServerDriver {
             } else {
                 perform(session.recipientAccepted(address))
             }
+        case .becomeClient: perform(session.overridden())
         case .startTLS(let reply):
             send(reply)
             session.secured(TLSFacts(version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256"))

@@ -207,6 +207,27 @@ extension Schema {
             """
         ),
         Setting(
+            "proxy_from",
+            \.proxyFrom,
+            .list(.network, "networks"),
+            example: #"["10.1.0.5", "10.1.0.6"]"#,
+            """
+            Balancers that begin each connection with a PROXY protocol header, version 1 or 2. All \
+            rules and limits then go by the client's address that it names. From them the header is \
+            required: without one, within 5 seconds, the connection is dropped.
+            """
+        ),
+        Setting(
+            "xclient_from",
+            \.xclientFrom,
+            .list(.network, "networks"),
+            example: #"["10.1.0.7"]"#,
+            """
+            Clients in these networks may say for whom they speak, with XCLIENT. What they say is \
+            believed: rules then go by the address they name.
+            """
+        ),
+        Setting(
             "banner",
             \.banner,
             .replyText,
