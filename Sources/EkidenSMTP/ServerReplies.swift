@@ -130,9 +130,11 @@ extension Reply {
         "not verified here; send the message and see"
     )
     static let noExpansion = Reply(502, EnhancedStatus(5, 5, 1), "EXPN is not offered")
-    static let help = Reply(
-        214,
-        EnhancedStatus(2, 0, 0),
-        "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT (RFC 5321)"
-    )
+    /// What works in this session, as it is now.
+    static func help(_ settings: ServerSettings, isSecured: Bool, takesOverride: Bool) -> Reply {
+        var words = "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"
+        if settings.offersTLS, !isSecured { words += " STARTTLS" }
+        if takesOverride { words += " XCLIENT" }
+        return Reply(214, EnhancedStatus(2, 0, 0), words + " (RFC 5321)")
+    }
 }

@@ -193,7 +193,10 @@ package struct ServerSession: Sendable {
         case .noop: return .reply(.noopDone)
         case .vrfy: return verify(argument)
         case .expn: return reject(.noExpansion, .notOffered)
-        case .help: return .reply(.help)
+        case .help:
+            return .reply(
+                .help(settings, isSecured: security != nil, takesOverride: mayOverride)
+            )
         case .quit:
             phase = .closed
             let text = settings.hostName + " closing connection"
