@@ -54,12 +54,12 @@ var targets: [Target] = [
 targets += library("EkidenMail", [])
 targets += library("EkidenRuntime", [mail], testedWith: [simulator])
 targets += library("EkidenCrypto", [mail, "CEkiden", "COpenSSL"])
-targets += library("EkidenSMTP", [mail], fixtures: ["Dialogues"])
+targets += library("EkidenSMTP", [mail, crypto], fixtures: ["Dialogues"])
 
 // Stages: none imports another
 targets += library("EkidenConfiguration", [mail, runtime], fixtures: ["Fixtures"])
 targets += library("EkidenRewriting", [mail])
-targets += library("EkidenIngress", [mail, runtime, smtp], testedWith: [simulator])
+targets += library("EkidenIngress", [mail, runtime, crypto, smtp], testedWith: [simulator])
 targets += library("EkidenSpool", [mail, runtime, crypto], testedWith: [simulator])
 targets += library("EkidenScheduler", [mail, runtime])
 targets += library("EkidenResolver", [mail, runtime, "CResolv"], testedWith: [simulator])
@@ -67,7 +67,7 @@ targets += library("EkidenDelivery", [mail, runtime, smtp], testedWith: [simulat
 targets += library("EkidenOutcome", [mail])
 
 // Composition and wire
-targets += library("EkidenControl", [mail])
+targets += library("EkidenControl", [mail, crypto])
 targets += library("EkidenRelay", [mail, runtime, smtp, "EkidenControl"] + stages)
 
 // Worlds

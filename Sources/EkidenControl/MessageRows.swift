@@ -1,6 +1,7 @@
 // Rows of `ekiden queue show ID`, in the order they come: the message, its recipients, their
 // attempts, its header; and the chunks of `--raw`.
 
+import EkidenCrypto
 import EkidenMail
 
 package struct MessageDetail: ControlRow {
@@ -216,57 +217,5 @@ package struct RawChunk: ControlRow {
             throw .wrongType("base64")
         }
         self.bytes = bytes
-    }
-}
-
-/// RFC 4648 §4, with padding.
-enum Base64 {
-    private static let alphabet = Array(
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/".utf8
-    )
-    private static let values: [UInt8] = {
-        var values = [UInt8](repeating: 0xff, count: 256)
-        for (value, letter) in alphabet.enumerated() { values[Int(letter)] = UInt8(value) }
-        return values
-    }()
-
-    static func encode(_ bytes: [UInt8]) -> String {
-        var out: [UInt8] = []
-        out.reserveCapacity((bytes.count + 2) / 3 * 4)
-        var index = 0
-        while index < bytes.count {
-            let left = bytes.count - index
-            var group = UInt32(bytes[index]) << 16
-            if left > 1 { group |= UInt32(bytes[index + 1]) << 8 }
-            if left > 2 { group |= UInt32(bytes[index + 2]) }
-            for place in 0..<4 {
-                let letter = alphabet[Int(group >> UInt32(18 - 6 * place)) & 63]
-                out.append(place <= left ? letter : UInt8(ascii: "="))
-            }
-            index += 3
-        }
-        return String(decoding: out, as: UTF8.self)
-    }
-
-    static func decode(_ text: String) -> [UInt8]? {
-        let letters = Array(text.utf8)
-        guard letters.count % 4 == 0 else { return nil }
-        let padding = letters.suffix(2).count { $0 == UInt8(ascii: "=") }
-        var out: [UInt8] = []
-        out.reserveCapacity(letters.count / 4 * 3)
-        for start in stride(from: 0, to: letters.count, by: 4) {
-            var group: UInt32 = 0
-            let isLast = start + 4 == letters.count
-            for place in 0..<4 {
-                let isPadding = isLast && place >= 4 - padding
-                let value = isPadding ? 0 : values[Int(letters[start + place])]
-                if value == 0xff { return nil }
-                group = group << 6 | UInt32(value)
-            }
-            out.append(UInt8(truncatingIfNeeded: group >> 16))
-            if !isLast || padding < 2 { out.append(UInt8(truncatingIfNeeded: group >> 8)) }
-            if !isLast || padding < 1 { out.append(UInt8(truncatingIfNeeded: group)) }
-        }
-        return out
     }
 }

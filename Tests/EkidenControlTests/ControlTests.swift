@@ -1,3 +1,4 @@
+import EkidenCrypto
 import EkidenMail
 import Testing
 
