@@ -17,6 +17,7 @@ package final class IngressCrew: Sendable {
     private let loops: [Loop]
     private let door: any IngressDoor
     private let events: any EventSink
+    private let logins: Logins?
     private let roll: Mutex<Roll>
     /// Sessions of all listeners together; the process has descriptors for no more.
     private let sessionsMax: Int
@@ -25,12 +26,14 @@ package final class IngressCrew: Sendable {
         loops: [Loop],
         door: any IngressDoor,
         events: any EventSink,
+        logins: Logins? = nil,
         sessionsMax: Int = .max
     ) {
         self.loops = loops
         self.sessionsMax = sessionsMax
         self.door = door
         self.events = events
+        self.logins = logins
         roll = Mutex(
             Roll(
                 perLoop: Array(repeating: 0, count: loops.count),
@@ -61,7 +64,8 @@ package final class IngressCrew: Sendable {
                 Connection(adopting: socket, on: loop),
                 policy: policy,
                 door: self.door,
-                events: self.events
+                events: self.events,
+                logins: self.logins
             )
             let handle = session.handle
             if self.join(handle, on: loop) {

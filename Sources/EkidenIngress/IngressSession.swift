@@ -13,6 +13,8 @@ struct IngressSession: ~Copyable {
     let policy: ListenerPolicy
     let door: any IngressDoor
     let events: any EventSink
+    /// nil: nobody can log in.
+    let logins: Logins?
     private var reader = CommandLineReader()
     var client: ClientFacts
     /// When the present transaction's MAIL came; for the log.
@@ -26,14 +28,19 @@ struct IngressSession: ~Copyable {
         _ connection: consuming Connection,
         policy: ListenerPolicy,
         door: any IngressDoor,
-        events: any EventSink
+        events: any EventSink,
+        logins: Logins?
     ) {
         client = ClientFacts(endpoint: connection.peer, listener: policy.name)
-        self.connection = connection
-        session = ServerSession(policy.session)
+        self.logins = logins
+        session = ServerSession(
+            policy.session,
+            mayLogInWithoutTLS: policy.mayLogInWithoutTLS(connection.peer.address)
+        )
         self.policy = policy
         self.door = door
         self.events = events
+        self.connection = connection
     }
 
     var handle: Handle { connection.handle }
@@ -101,7 +108,10 @@ struct IngressSession: ~Copyable {
         // When the next command must be whole; bytes that drip in don't move it.
         var commandEnd: Instant?
         while true {
-            switch reader.next(in: connection.unread) {
+            switch reader.next(
+                in: connection.unread,
+                lineBytesMax: session.lineBytesMax
+            ) {
             case .nothing(let consumed):
                 connection.consume(consumed)
                 // RFC 5321 §4.5.3.2.7: five minutes for the next command, answered 421.
@@ -125,7 +135,7 @@ struct IngressSession: ~Copyable {
     }
 
     /// Carries out what the protocol asked for; false when the session is over.
-    private mutating func perform(_ effect: ServerEffect) async throws(IOFailure) -> Bool {
+    mutating func perform(_ effect: ServerEffect) async throws(IOFailure) -> Bool {
         if !session.isReceivingChunks { await abandonChunks() }
         switch effect {
         case .reply(let reply):
@@ -138,9 +148,10 @@ struct IngressSession: ~Copyable {
             return false
         case .askSender(let mail):
             transactionBegan = connection.loop.turnTime
-            client.helo = session.helo
-            client.inboundProtocol = session.inboundProtocol
+            noteClient()
             return try await perform(judge(mail))
+        case .askLogin(let question, let mechanism):
+            return try await judge(question, mechanism)
         case .askRecipient(let path):
             switch admit(path) {
             case .success(let address):
@@ -241,14 +252,25 @@ struct IngressSession: ~Copyable {
                 IntakeRefusal(Reply(451, EnhancedStatus(4, 3, 5), text), rule: "no-postmaster")
             )
         case .address(let address):
-            if policy.mayRelay(client.endpoint.address) { return .success(address) }
+            if mayRelay { return .success(address) }
             let text =
                 "relaying denied: \(client.endpoint.address.text) is not in a network "
                 + "this relay works for"
+                + (policy.session.auth == nil ? "" : ", and nobody is logged in")
             return .failure(
                 IntakeRefusal(Reply(550, EnhancedStatus(5, 7, 1), text), rule: "relay-denied")
             )
         }
+    }
+
+    /// The client may send to anywhere: for its network, or for the user who logged in.
+    var mayRelay: Bool { session.login != nil || policy.mayRelay(client.endpoint.address) }
+
+    /// Takes over what the session knows of the client by now.
+    mutating func noteClient() {
+        client.helo = session.helo
+        client.inboundProtocol = session.inboundProtocol
+        client.login = session.login
     }
 
     // MARK: Words
@@ -256,7 +278,7 @@ struct IngressSession: ~Copyable {
     mutating func queue(_ reply: Reply) { connection.queue(reply.wire) }
 
     private mutating func log(_ reply: Reply, rule: String) {
-        client.helo = session.helo
+        noteClient()
         events.emit(
             .rejected(
                 .init(

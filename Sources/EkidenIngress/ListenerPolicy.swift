@@ -15,6 +15,8 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var proxyFrom: [NetworkPrefix] = []
     /// Peers that may say for whom they speak (XCLIENT).
     package var xclientFrom: [NetworkPrefix] = []
+    /// Networks whose clients may log in without TLS.
+    package var authWithoutTLSFor: [NetworkPrefix]
     /// Where bare `<postmaster>` goes; nil: answered 451 (RFC 5321 §4.5.1).
     package var postmaster: Address?
     /// Received fields at which a message is in a loop.
@@ -53,6 +55,7 @@ package struct ListenerPolicy: Sendable, Equatable {
         name: String,
         relayFor: [NetworkPrefix],
         lenientFor: [NetworkPrefix] = [],
+        authWithoutTLSFor: [NetworkPrefix] = [],
         postmaster: Address? = nil,
         receivedFields: Int = Limits.receivedFields,
         session: ServerSettings,
@@ -64,6 +67,7 @@ package struct ListenerPolicy: Sendable, Equatable {
         self.name = name
         self.relayFor = relayFor
         self.lenientFor = lenientFor
+        self.authWithoutTLSFor = authWithoutTLSFor
         self.postmaster = postmaster
         self.receivedFields = receivedFields
         self.session = session
@@ -83,6 +87,10 @@ package struct ListenerPolicy: Sendable, Equatable {
 
     package func mayOverride(_ client: HostAddress) -> Bool {
         xclientFrom.contains { $0.contains(client) }
+    }
+
+    package func mayLogInWithoutTLS(_ client: HostAddress) -> Bool {
+        authWithoutTLSFor.contains { $0.contains(client) }
     }
 
     package func isLenient(_ client: HostAddress) -> Bool {

@@ -11,6 +11,10 @@ extension IngressSession {
     /// - Returns: the effect that answers it. Errors: the connection broke; then nothing was taken.
     mutating func receiveMessage(goAhead: Reply) async throws(IOFailure) -> ServerEffect {
         let envelope = envelope()
+        let rules = IntakeRules(
+            mayComplete: mayRelay,
+            receivedFields: policy.receivedFields
+        )
         let intake: any MessageIntake
         do throws(IntakeRefusal) {
             intake = try beginIntake(envelope)

@@ -21,6 +21,8 @@ package enum Event: Sendable {
     case attempt(Attempt)
     /// A command or connection was refused. One per refusal.
     case rejected(Rejected)
+    /// Somebody logged in, or tried to. One per answer of the users file.
+    case login(Login)
     /// A recipient or message changed its place for a reason other than an attempt.
     case moved(Moved)
     /// A site changed its state.
@@ -139,6 +141,27 @@ package enum Event: Sendable {
             self.id = id
             self.rule = rule
             self.reply = reply
+        }
+    }
+
+    package struct Login: Sendable {
+        package var client: ClientFacts
+        /// The mechanism's registered name.
+        package var mechanism: String
+        /// As the client gave it.
+        package var user: String
+        /// Name of the rule by which it failed; nil: the user is logged in.
+        package var failure: String?
+        package init(
+            client: ClientFacts,
+            mechanism: String,
+            user: String,
+            failure: String? = nil
+        ) {
+            self.client = client
+            self.mechanism = mechanism
+            self.user = user
+            self.failure = failure
         }
     }
 

@@ -21,6 +21,7 @@ extension Event {
         case .accepted: "accepted"
         case .attempt(let a): a.status.rawValue
         case .rejected: "rejected"
+        case .login: "login"
         case .moved: "moved"
         case .site: "site"
         case .notice: "notice"
@@ -32,7 +33,7 @@ extension Event {
         case .accepted, .moved: .info
         case .attempt(let a):
             a.status == .delivered || a.status == .deferred ? .info : .warning
-        case .rejected: .info
+        case .rejected, .login: .info
         case .site(let s): s.state == "open" ? .info : .warning
         case .notice(let n): n.level
         }
@@ -44,6 +45,7 @@ extension Event {
         case .accepted(let e): Self.fields(e)
         case .attempt(let e): Self.fields(e)
         case .rejected(let e): Self.fields(e)
+        case .login(let e): Self.fields(e)
         case .moved(let e): Self.fields(e)
         case .site(let e): Self.fields(e)
         case .notice(let e):
@@ -74,6 +76,7 @@ extension Event {
                 .text("listener", e.client.listener),
             ]
             fields += tls(of: e.client)
+            if let login = e.client.login { fields.append(.text("login", login)) }
         }
         if !e.messageID.isEmpty { fields.append(.text("message-id", e.messageID)) }
         if let about = e.about { fields.append(.text("about", about.text)) }
@@ -121,9 +124,26 @@ extension Event {
         if !e.client.helo.isEmpty { fields.append(.text("helo", e.client.helo)) }
         fields.append(.text("listener", e.client.listener))
         fields += tls(of: e.client)
+        if let login = e.client.login { fields.append(.text("login", login)) }
         if let sender = e.sender { fields.append(.text("from", "<\(sender.text)>")) }
         if let recipient = e.recipient { fields.append(.text("to", "<\(recipient)>")) }
         fields += [.text("rule", e.rule), .text("reply", e.reply.oneLine)]
+        return fields
+    }
+
+    private static func fields(_ e: Login) -> [EventField] {
+        var fields: [EventField] = [
+            .text("user", e.user),
+            .text("result", e.failure == nil ? "ok" : "failed"),
+        ]
+        if let rule = e.failure { fields.append(.text("rule", rule)) }
+        fields += [
+            .text("mechanism", e.mechanism),
+            .text("client", e.client.endpoint.text),
+            .text("helo", e.client.helo),
+            .text("with", e.client.inboundProtocol.text),
+            .text("listener", e.client.listener),
+        ]
         return fields
     }
 

@@ -4,6 +4,8 @@ package enum Limits {
     /// A command line with its CRLF. RFC 5321 §4.5.3.1.4 asks for at least 512; extensions add to
     /// it (SIZE, BODY: RFC 1870 §3, RFC 6152 §2), so there is room.
     package static let commandLineBytes = 2048
+    /// A response within AUTH with its CRLF. RFC 4954 §4: at least 12288 octets.
+    package static let authLineBytes = 12_288 + 2
     /// RFC 5321 §4.5.3.1.1.
     package static let localPartBytes = 64
     /// RFC 5321 §4.5.3.1.2.

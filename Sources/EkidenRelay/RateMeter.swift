@@ -36,7 +36,7 @@ final class RateMeter: EventSink {
             case .deferred: count(\.deferred)
             case .bounced, .expired: count(\.bounced)
             }
-        case .rejected, .moved, .site, .notice: break
+        case .rejected, .login, .moved, .site, .notice: break
         }
         events.emit(event, at: time)
     }

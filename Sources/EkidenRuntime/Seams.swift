@@ -48,6 +48,28 @@ package struct FileProblem: Error, Equatable {
     }
 }
 
+/// Slow pure work, off the loops: hashes of passwords. What it computes is the same wherever it
+/// runs; when it is done may differ. No failure modes: what is submitted is run.
+package protocol Workers: Sendable {
+    /// Runs `work` soon, on a thread that may be kept busy; begun in the order submitted.
+    func submit(_ work: @escaping @Sendable () -> Void)
+}
+
+extension Workers {
+    /// Runs `work` and comes back with its result to the loop it was called on.
+    package func run<Value: Sendable>(
+        on loop: Loop,
+        _ work: @escaping @Sendable () -> Value
+    ) async -> Value {
+        await withUnsafeContinuation { continuation in
+            submit {
+                let value = work()
+                loop.call { continuation.resume(returning: value) }
+            }
+        }
+    }
+}
+
 /// A question for a name server: a name (ASCII, no trailing dot) and a record type number.
 package struct NameQuestion: Sendable, Hashable {
     package let name: String

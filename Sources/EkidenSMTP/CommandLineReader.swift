@@ -1,6 +1,6 @@
 // Finds one command line after the other among the unread bytes of a connection. Called by the
 // driver of a server session each time bytes have come; looks at no byte twice, however they were
-// cut, and asks the driver to keep at most one line of `Limits.commandLineBytes`.
+// cut, and asks the driver to keep at most one line of `lineBytesMax`.
 // RFC 5321 §2.3.8: lines end in CRLF and nothing else; §4.1.1: commands are printable characters.
 
 import EkidenMail
@@ -36,10 +36,14 @@ package struct CommandLineReader: Sendable {
 
     package init() {}
 
-    package mutating func next(in unread: UnsafeRawBufferPointer) -> Found {
+    /// - Parameter lineBytesMax: of a line with its CRLF; may differ from one line to the next.
+    package mutating func next(
+        in unread: UnsafeRawBufferPointer,
+        lineBytesMax: Int = Limits.commandLineBytes
+    ) -> Found {
         guard let lf = firstIndex(of: lineFeed, in: unread, from: scanned) else {
             scanned = unread.count
-            if discarded == 0, unread.count < Limits.commandLineBytes {
+            if discarded == 0, unread.count < lineBytesMax {
                 return .nothing(consume: 0)
             }
             discarded += unread.count
@@ -52,7 +56,7 @@ package struct CommandLineReader: Sendable {
         discarded = 0
         if length > Self.endlessLineBytes { return .refused(.endless, consume: lf + 1) }
         // RFC 5321 §4.5.3.1.4: the limit counts the CRLF.
-        if length > Limits.commandLineBytes { return .refused(.tooLong, consume: lf + 1) }
+        if length > lineBytesMax { return .refused(.tooLong, consume: lf + 1) }
         // The line is taken to its LF even when that is bare, so that the answer comes at once.
         guard lf > 0, unread[lf - 1] == carriageReturn else {
             return .refused(.bareNewline, consume: lf + 1)

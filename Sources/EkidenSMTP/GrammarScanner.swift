@@ -30,6 +30,13 @@ struct GrammarScanner {
         while next == 0x20 { at += 1 }
     }
 
+    /// Takes what stands before the next space or the end.
+    mutating func takeUntilSpace() -> String {
+        let start = at
+        while let byte = next, byte != 0x20 { at += 1 }
+        return text(from: start)
+    }
+
     /// Takes `word`, given in upper case, in any case.
     mutating func takeWord(_ word: StaticString) -> Bool {
         let count = word.utf8CodeUnitCount

@@ -1,5 +1,6 @@
 // The parameters of MAIL: SIZE (RFC 1870 §3, §6), BODY (RFC 6152 §2), RET and ENVID (RFC 3461 §4),
-// SMTPUTF8 (RFC 6531 §3.4) and REQUIRETLS (RFC 8689 §2), checked and refused here.
+// SMTPUTF8 (RFC 6531 §3.4), REQUIRETLS (RFC 8689 §2) and, where AUTH is offered, AUTH (RFC 4954 §5),
+// checked and refused here.
 // Called by `ServerSession`; a parameter we did not offer is 555 (RFC 5321 §4.1.1.11).
 
 import EkidenMail
@@ -10,6 +11,9 @@ package struct MailParameters: Sendable, Equatable {
     package let body: BodyDeclaration
     /// RFC 1870 §5: the client's estimate, in bytes; nil when it made none.
     package let declaredBytes: Int?
+    /// RFC 4954 §5: who the client says submitted the message; nil when it said nothing. Nothing
+    /// is decided by it.
+    package var submitter: ReversePath?
     /// What was asked for besides; of the recipients nothing yet.
     package var demands = SenderDemands()
 }
@@ -37,18 +41,21 @@ extension MailParameters {
     /// - Parameters:
     ///   - isExtended: EHLO was said; after HELO there are no parameters (RFC 5321 §2.2.1).
     ///   - isSecured: the session has TLS.
+    ///   - takesAuth: AUTH is offered, and so its parameter is known.
     ///   - messageBytes: largest message we take.
     init(
         sender: ReversePath,
         _ given: [ESMTPParameter],
         isExtended: Bool,
         isSecured: Bool,
+        takesAuth: Bool,
         messageBytes: Int?
     ) throws(ParameterProblem) {
         if !given.isEmpty, !isExtended { throw .unknown("parameters need EHLO") }
         var body: BodyDeclaration?
         var declared: Int?
         var demands = SenderDemands()
+        var submitter: ReversePath?
         for parameter in given {
             switch parameter.keyword {
             case "SIZE":
@@ -83,6 +90,11 @@ extension MailParameters {
                     throw .malformed("REQUIRETLS has no value and stands once")
                 }
                 demands.requiresTLS = true
+            case "AUTH" where takesAuth:
+                guard submitter == nil, let value = Self.submitter(parameter.value) else {
+                    throw .malformed("AUTH must be <> or an address in xtext, once")
+                }
+                submitter = value
             default:
                 throw .unknown("MAIL parameter not recognized")
             }
@@ -96,7 +108,8 @@ extension MailParameters {
             sender: sender,
             body: body ?? .sevenBit,
             declaredBytes: declared,
-            demands: demands
+            demands: demands,
+            submitter: submitter
         )
     }
 
@@ -106,6 +119,17 @@ extension MailParameters {
             value.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 })
         else { return nil }
         return Int(value) ?? .max
+    }
+
+    /// RFC 4954 §5: `<>` or an address, either as xtext (RFC 3461 §4).
+    private static func submitter(_ value: String?) -> ReversePath? {
+        guard let value, let bytes = XText.decode(value) else { return nil }
+        if bytes == Array("<>".utf8) { return .null }
+        return bytes.withUnsafeBytes { bytes in
+            var scanner = GrammarScanner(bytes)
+            guard let address = try? scanner.mailbox(), scanner.isAtEnd else { return nil }
+            return .address(address)
+        }
     }
 
     private static func body(_ value: String?) -> BodyDeclaration? {

@@ -10,6 +10,9 @@ package enum ServerEffect: Sendable, Equatable {
     case reject(Reply, rule: String)
     /// Send the reply and close. `rule` is nil where the client asked for it (QUIT).
     case close(Reply, rule: String?)
+    /// Ask whoever knows the users; then `loginKeys` (to `.keys` alone), `loginAccepted`,
+    /// `loginRefused` or `loginUnavailable`.
+    case askLogin(LoginQuestion, SASLMechanism)
     /// Ask policy; then `senderAccepted` or `senderRefused`.
     case askSender(MailParameters)
     /// Ask policy; then `recipientAccepted` or `recipientRefused`.

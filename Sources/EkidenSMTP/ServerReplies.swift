@@ -23,6 +23,8 @@ package struct ServerSettings: Sendable, Equatable {
     /// Commands, accepted RCPTs aside, after which the session ends unless a message was accepted
     /// in between.
     package var commands: Int
+    /// nil: AUTH is not offered.
+    package var auth: AuthSettings?
 
     package init(
         hostName: String,
@@ -32,7 +34,8 @@ package struct ServerSettings: Sendable, Equatable {
         errors: Int = 20,
         commands: Int = 200,
         offersTLS: Bool = false,
-        requiresTLS: Bool = false
+        requiresTLS: Bool = false,
+        auth: AuthSettings? = nil
     ) {
         self.hostName = hostName
         self.banner = banner
@@ -42,6 +45,7 @@ package struct ServerSettings: Sendable, Equatable {
         self.commands = commands
         self.offersTLS = offersTLS
         self.requiresTLS = requiresTLS
+        self.auth = auth
     }
 }
 
@@ -61,6 +65,11 @@ package enum ServerRule: String, Sendable, CaseIterable {
     case noRecipients = "no-valid-recipients"
     case pipelining
     case needsTLS = "needs-tls"
+    case loginMechanism = "login-mechanism"
+    case loginNeedsTLS = "login-needs-tls"
+    case loginCancelled = "login-cancelled"
+    case loginRefused = "login-refused"
+    case loginRequired = "login-required"
     case tooManyErrors = "too-many-errors"
     case tooManyCommands = "too-many-commands"
 }
@@ -72,9 +81,11 @@ extension Reply {
     }
 
     /// RFC 5321 §4.1.1.1 with the extensions we offer.
+    /// - Parameter mechanisms: those this client may log in by now; empty for no AUTH.
     static func hello(
         _ settings: ServerSettings,
         isSecured: Bool,
+        mechanisms: [SASLMechanism] = [],
         takesOverride: Bool = false
     ) -> Reply {
         let size = settings.messageBytes.map { "SIZE \($0)" } ?? "SIZE"
@@ -87,6 +98,10 @@ extension Reply {
         if isSecured { lines.append("REQUIRETLS") }
         // RFC 3207 §4.2: not on a session that has it.
         if settings.offersTLS, !isSecured { lines.append("STARTTLS") }
+        if !mechanisms.isEmpty {
+            // RFC 4954 §3
+            lines.append("AUTH " + mechanisms.map(\.rawValue).joined(separator: " "))
+        }
         return Reply(250, nil, lines: lines)
     }
 
@@ -134,7 +149,16 @@ extension Reply {
     static func help(_ settings: ServerSettings, isSecured: Bool, takesOverride: Bool) -> Reply {
         var words = "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"
         if settings.offersTLS, !isSecured { words += " STARTTLS" }
+        if settings.auth != nil { words += " AUTH" }
         if takesOverride { words += " XCLIENT" }
         return Reply(214, EnhancedStatus(2, 0, 0), words + " (RFC 5321)")
     }
+
+    // RFC 4954 §4, §6
+    static let loggedIn = Reply(235, EnhancedStatus(2, 7, 0), "logged in")
+    static let loginFailed = Reply(
+        535,
+        EnhancedStatus(5, 7, 8),
+        "user name and password do not fit"
+    )
 }

@@ -43,8 +43,12 @@ package struct ServerSession: Sendable {
     package enum Phase: Sendable, Equatable {
         /// Before EHLO or HELO → `ready`.
         case connected
-        /// → `askingSender`, `droppingChunk`
+        /// → `askingSender`, `authenticating`, `askingLogin`, `droppingChunk`
         case ready
+        /// A challenge was sent → `askingLogin` or `ready`
+        case authenticating(SASLExchange)
+        /// → `authenticating` or `ready`
+        case askingLogin(SASLExchange)
         /// → `transaction` or `ready`
         case askingSender(MailParameters)
         /// → `askingRecipient`, `data`, `chunk`, or `ready` by RSET, EHLO, HELO
@@ -74,10 +78,24 @@ package struct ServerSession: Sendable {
     package private(set) var isExtended = false
     /// The TLS session, once there is one.
     package private(set) var security: TLSFacts?
-    private var errors = 0
+    /// Who the client is by its verified certificate, in the words of policy; set after `secured`.
+    package var certificateLogin: String?
+    /// The client's network is trusted so far that passwords may cross it in clear.
+    package let mayLogInWithoutTLS: Bool
+    /// Name of the user who logged in.
+    package internal(set) var login: String?
+    var errors = 0
     var commands = 0
 
-    package init(_ settings: ServerSettings) { self.settings = settings }
+    package init(_ settings: ServerSettings, mayLogInWithoutTLS: Bool = false) {
+        self.settings = settings
+        self.mayLogInWithoutTLS = mayLogInWithoutTLS
+    }
+
+    /// The longest line the client may send now, with its CRLF.
+    package var lineBytesMax: Int {
+        if case .authenticating = phase { Limits.authLineBytes } else { Limits.commandLineBytes }
+    }
 
     package var greeting: Reply { .greeting(settings) }
 
@@ -88,13 +106,15 @@ package struct ServerSession: Sendable {
             .chunk(let open, _), .chunks(let open), .failedChunks(let open):
             open
         case .droppingChunk(_, .failedChunks(let open)): open
-        case .connected, .ready, .askingSender, .droppingChunk, .closed: nil
+        case .connected, .ready, .authenticating, .askingLogin, .askingSender, .droppingChunk,
+            .closed:
+            nil
         }
     }
 
     // MARK: Commands
 
-    /// One command line without its CRLF.
+    /// One command line, or one response within AUTH, without its CRLF.
     /// - Parameter hasMoreInput: bytes behind the line are there already. A DATA that is refused
     ///   while a message follows it ends the session: the message must not be read as commands
     ///   (RFC 2920 §3.1: DATA is the last of its group).
@@ -102,6 +122,7 @@ package struct ServerSession: Sendable {
         _ line: UnsafeRawBufferPointer,
         hasMoreInput: Bool = false
     ) -> ServerEffect {
+        if case .authenticating = phase { return response(line) }
         if let refusal = countCommand() { return refusal }
         // RFC 5321 §4.1.1: white space before the CRLF is tolerated.
         var end = line.count
@@ -133,6 +154,7 @@ package struct ServerSession: Sendable {
 
     /// A line the reader refused.
     package mutating func refused(_ refusal: CommandLineReader.Refusal) -> ServerEffect {
+        if case .authenticating = phase { return refusedResponse(refusal) }
         if let refusal = countCommand() { return refusal }
         switch refusal {
         case .bareNewline:
@@ -162,6 +184,7 @@ package struct ServerSession: Sendable {
         if verb.name == .starttls && !settings.offersTLS || verb.name == .xclient && !mayOverride {
             return reject(502, 5, 5, 1, "command not offered", .notOffered)
         }
+        if verb.name == .auth, settings.auth == nil { return authenticate(argument) }
         if settings.requiresTLS, security == nil {
             switch verb.name {
             // The octets of a BDAT are to be read first.
@@ -182,6 +205,7 @@ package struct ServerSession: Sendable {
         case .ehlo: return hello(argument.rest, isExtended: true)
         case .helo: return hello(argument.rest, isExtended: false)
         case .starttls: return startTLS()
+        case .auth: return authenticate(argument)
         case .mail: return mail(argument)
         case .rcpt: return recipient(argument)
         case .data: return data()
@@ -210,7 +234,8 @@ package struct ServerSession: Sendable {
         case .ready: .ready
         case .transaction: .transaction
         case .chunks, .failedChunks: .chunks
-        case .askingSender, .askingRecipient, .data, .chunk, .droppingChunk, .closed:
+        case .authenticating, .askingLogin, .askingSender, .askingRecipient, .data, .chunk,
+            .droppingChunk, .closed:
             preconditionFailure("a command came while the session waited for its driver")
         }
     }
@@ -224,6 +249,7 @@ package struct ServerSession: Sendable {
             // RFC 3030 §2: BDAT and DATA are not mixed.
             case (.chunks, _): "the message came in chunks; end it with BDAT LAST or say RSET"
             case (_, .mail): "a transaction is open already; end it or say RSET"
+            case (_, .auth): "log in before a transaction, not within it"
             case (_, .data): "say MAIL and RCPT first"
             default: "say MAIL first"
             }
@@ -245,8 +271,12 @@ package struct ServerSession: Sendable {
         phase = .ready
         return .reply(
             isExtended
-                ? .hello(settings, isSecured: security != nil, takesOverride: mayOverride)
-                : Reply(250, nil, settings.hostName)
+                ? .hello(
+                    settings,
+                    isSecured: security != nil,
+                    mechanisms: offeredMechanisms,
+                    takesOverride: mayOverride
+                ) : Reply(250, nil, settings.hostName)
         )
     }
 
@@ -272,14 +302,19 @@ package struct ServerSession: Sendable {
         phase = .connected
         helo = ""
         isExtended = false
+        login = nil
     }
 
     /// The word of the `with` clause (RFC 3848).
     package var inboundProtocol: InboundProtocol {
-        isExtended ? .extended(isSecured: security != nil, isLoggedIn: false) : .smtp
+        isExtended ? .extended(isSecured: security != nil, isLoggedIn: login != nil) : .smtp
     }
 
     private mutating func mail(_ argument: GrammarScanner) -> ServerEffect {
+        if settings.auth?.isRequired == true, login == nil {
+            // RFC 4954 §6
+            return reject(530, 5, 7, 0, "log in first", .loginRequired)
+        }
         var argument = argument
         guard argument.takeWord("FROM:") else {
             return reject(501, 5, 5, 4, "write MAIL FROM:<address>", .syntax)
@@ -302,6 +337,7 @@ package struct ServerSession: Sendable {
                 given,
                 isExtended: isExtended,
                 isSecured: security != nil,
+                takesAuth: settings.auth != nil,
                 messageBytes: settings.messageBytes
             )
             if !sender.isASCII, !parameters.demands.smtpUTF8 {
@@ -456,7 +492,7 @@ package struct ServerSession: Sendable {
         return reject(501, 5, subject, detail, problem.rawValue, .syntax)
     }
 
-    private mutating func reject(
+    mutating func reject(
         _ code: UInt16,
         _ category: UInt8,
         _ subject: UInt16,

@@ -6,7 +6,7 @@ import EkidenMail
 
 struct Verb: Sendable {
     enum Name: Sendable {
-        case ehlo, helo, starttls, mail, rcpt, data, bdat, rset, noop, vrfy, expn, help, quit
+        case ehlo, helo, starttls, auth, mail, rcpt, data, bdat, rset, noop, vrfy, expn, help, quit
         case xclient
     }
 
@@ -42,6 +42,8 @@ struct Verb: Sendable {
         row(.helo, "HELO", .any, .required, endsGroup: true),
         // RFC 3207 §4: without a parameter; RFC 2920 §3.1 and RFC 3207 §4.2: nothing behind it.
         row(.starttls, "STARTTLS", .ready, .none, endsGroup: true),
+        // RFC 4954 §4
+        row(.auth, "AUTH", .ready, .required, endsGroup: true),
         row(.mail, "MAIL", .ready, .required),
         row(.rcpt, "RCPT", .transaction, .required),
         row(.data, "DATA", .transaction, .none, endsGroup: true),
@@ -58,8 +60,7 @@ struct Verb: Sendable {
 
     /// Commands that exist and are not offered here: 502 (RFC 5321 §4.2.4).
     static let knownElsewhere: [StaticString] = [
-        "AUTH", "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL",
-        "XFORWARD", "LHLO",
+        "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL", "XFORWARD", "LHLO",
     ]
 
     /// Words of other protocols. Who says them is no mail client: a browser made to talk to us, or

@@ -21,6 +21,9 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
     var settings = ServerSettings(hostName: "relay.example", messageBytes: 100_000)
     var newlines = BodyReceiver.Newlines.strict
     var mayOverride = false
+    var security: TLSFacts?
+    var certificateLogin: String?
+    var mayLogInWithoutTLS = false
     var lines: [Line] = []
 
     var testDescription: String { name }
@@ -52,6 +55,14 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
                 case "lenient": newlines = .lenient
                 case "offersTLS": settings.offersTLS = true
                 case "requiresTLS": settings.requiresTLS = true
+                case "auth": settings.auth = AuthSettings()
+                case "authRequired": settings.auth = AuthSettings(isRequired: true)
+                case "mechanisms":
+                    settings.auth = AuthSettings(mechanisms: words[2...].compactMap { .init($0) })
+                case "trusted": mayLogInWithoutTLS = true
+                case "protected": security = ServerDriver.tls
+                case "bound": security?.exporterBinding = Bytes([1, 2, 3])
+                case "certificate": certificateLogin = words[2]
                 default: Issue.record("\(name): unknown setting \(words[1])")
                 }
             case let other:
@@ -138,7 +149,12 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
     }
 
     private func run(_ dialogue: Dialogue, cut: ([UInt8]) -> [[UInt8]]) {
-        var driver = ServerDriver(dialogue.settings)
+        var driver = ServerDriver(
+            dialogue.settings,
+            security: dialogue.security,
+            certificateLogin: dialogue.certificateLogin,
+            mayLogInWithoutTLS: dialogue.mayLogInWithoutTLS
+        )
         driver.newlines = dialogue.newlines
         driver.session.mayOverride = dialogue.mayOverride
         var heard: [String] = []

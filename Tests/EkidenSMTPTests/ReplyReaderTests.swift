@@ -171,7 +171,7 @@ private func status(_ a: UInt8, _ b: UInt16, _ c: UInt16) -> EnhancedStatus { .i
 
     @Test func `what we offer is what a client reads`() {
         let settings = ServerSettings(hostName: "relay.example", messageBytes: 1000)
-        let extensions = Extensions(.hello(settings, isSecured: false))
+        let extensions = Extensions(.hello(settings, isSecured: false, mechanisms: []))
         #expect(extensions.pipelining && extensions.eightBitMIME && extensions.enhancedStatusCodes)
         #expect(
             extensions.messageBytes == 1000 && extensions.smtpUTF8 && !extensions.startTLS

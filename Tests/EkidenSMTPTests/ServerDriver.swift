@@ -1,9 +1,11 @@
+import EkidenCrypto
 import EkidenMail
 
 @testable import EkidenSMTP
 
 /// A server in miniature, as the ingress stage drives the values: bytes in, bytes out, no I/O.
-/// Its policy refuses senders at `bad.example` and recipients at `denied.example`.
+/// Its policy refuses senders at `bad.example` and recipients at `denied.example`. Its users are
+/// `anna` with the password `sesame`, and `tim`, whose password can't be looked up.
 struct ServerDriver {
     var session: ServerSession
     var newlines = BodyReceiver.Newlines.strict
@@ -21,8 +23,24 @@ struct ServerDriver {
     private var chunked: BodyReceiver?
     private var unread: [UInt8] = []
 
-    init(_ settings: ServerSettings) {
-        session = ServerSession(settings)
+    static let tls = TLSFacts(version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256")
+
+    /// Of `anna`.
+    static let keys = ScramKeys(
+        password: Array("sesame".utf8),
+        salt: Array(0..<16),
+        iterations: 4096
+    )
+
+    init(
+        _ settings: ServerSettings,
+        security: TLSFacts? = nil,
+        certificateLogin: String? = nil,
+        mayLogInWithoutTLS: Bool = false
+    ) {
+        session = ServerSession(settings, mayLogInWithoutTLS: mayLogInWithoutTLS)
+        if let security { session.secured(security) }
+        session.certificateLogin = certificateLogin
         send(session.greeting)
     }
 
@@ -45,7 +63,9 @@ struct ServerDriver {
     }
 
     private mutating func receiveCommand() -> Bool {
-        let found = unread.withUnsafeBytes { reader.next(in: $0) }
+        let found = unread.withUnsafeBytes {
+            reader.next(in: $0, lineBytesMax: session.lineBytesMax)
+        }
         switch found {
         case .nothing(let consume):
             unread.removeFirst(consume)
@@ -133,6 +153,7 @@ struct ServerDriver {
             if let rule { rules.append(rule) }
             send(reply)
             isClosed = true
+        case .askLogin(let question, _): perform(answer(question))
         case .askSender(let mail):
             if case .address(let address) = mail.sender, address.domain.folded == "bad.example" {
                 let reply = Reply(550, EnhancedStatus(5, 7, 1), "sender refused")
@@ -153,13 +174,24 @@ struct ServerDriver {
         case .becomeClient: perform(session.overridden())
         case .startTLS(let reply):
             send(reply)
-            session.secured(TLSFacts(version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256"))
+            session.secured(Self.tls)
         case .startData(let reply):
             receiver = BodyReceiver(
                 newlines: newlines,
                 sizeLimitBytes: session.settings.messageBytes
             )
             send(reply)
+        }
+    }
+
+    private mutating func answer(_ question: LoginQuestion) -> ServerEffect {
+        switch question {
+        case .keys: session.loginKeys(Self.keys, nonce: "SERVERNONCE")
+        case .password("tim", _): session.loginUnavailable("try again", rule: "login-unavailable")
+        case .password("anna", Array("sesame".utf8)), .proof("anna", isValid: true),
+            .certificate("anna"):
+            session.loginAccepted("anna")
+        case .password, .proof, .certificate: session.loginRefused(rule: "login-failed")
         }
     }
 

@@ -1,0 +1,154 @@
+// Who may log in: answers the questions of the mechanisms from the users file, keeps guessing slow
+// and short, and hashes passwords away from the event loops. One for the whole relay, shared by all
+// sessions; the composition gives it the users and swaps them when the file changes.
+
+import EkidenCrypto
+import EkidenMail
+import EkidenRuntime
+import EkidenSMTP
+import Synchronization
+
+/// The answer to a `LoginQuestion`.
+package enum LoginAnswer: Sendable, Equatable {
+    case keys(ScramKeys, nonce: String)
+    /// The user's name as the users file writes it.
+    case accepted(String)
+    /// Wrong. To be said after `after`; `lockedOut` when this failure was the one too many.
+    case refused(after: Duration, lockedOut: FailureLedger.LockedOut?)
+    /// Not now, or not from there.
+    case unavailable(String, rule: String)
+}
+
+package final class Logins: Sendable {
+    private struct State {
+        var users: UserTable
+        var ledger: FailureLedger
+        /// Passwords being hashed or waiting for it, in all and per client.
+        var pending = 0
+        var pendingOf: [HostAddress: Int] = [:]
+    }
+
+    /// Passwords being hashed or waiting for it: at some milliseconds each, the last of them still
+    /// has its answer within a second or so.
+    private static let pendingMax = 128
+    private static let pendingPerClientMax = 4
+    /// Random bits of our part of a SCRAM nonce, in words.
+    private static let nonceWords = 3
+
+    private let state: Mutex<State>
+    private let workers: any Workers
+    private let random: any RandomSource
+    /// For made-up keys where the file has no secret.
+    private let ownSecret: [UInt8]
+
+    /// - Parameter random: hard to guess; for nonces.
+    package init(
+        users: UserTable,
+        lockout: LockoutSettings = LockoutSettings(),
+        workers: any Workers,
+        random: any RandomSource
+    ) {
+        state = Mutex(State(users: users, ledger: FailureLedger(lockout)))
+        self.workers = workers
+        self.random = random
+        ownSecret = Self.bytes(random, words: 4)
+    }
+
+    /// From now on these are the users; who is logged in stays so.
+    package func adopt(_ users: UserTable) { state.withLock { $0.users = users } }
+
+    package func adopt(_ lockout: LockoutSettings) {
+        state.withLock { $0.ledger.settings = lockout }
+    }
+
+    package var userCount: Int { state.withLock { $0.users.count } }
+
+    /// Answers a mechanism's question for a client; from a task of `loop`. An unknown user costs
+    /// the same time and gets the same answers as a wrong password.
+    package func answer(
+        _ question: LoginQuestion,
+        from client: HostAddress,
+        on loop: Loop
+    ) async -> LoginAnswer {
+        let now = loop.now()
+        let locked = state.withLock {
+            $0.ledger.lockedOut(client, user: question.user, at: now)
+        }
+        if locked != nil {
+            return .unavailable(
+                "too many failed logins; try again later",
+                rule: "login-locked-out"
+            )
+        }
+        switch question {
+        case .keys(let user):
+            return .keys(keys(of: user).keys, nonce: nonce())
+        case .certificate(let user):
+            return .accepted(user)
+        case .proof(let user, let isValid):
+            let known = state.withLock { $0.users.user(named: user) }
+            guard let known, isValid else { return failed(user, client, loop) }
+            return .accepted(known.name)
+        case .password(let user, let password):
+            guard enter(client) else {
+                return .unavailable("too many logins at once; try again", rule: "login-busy")
+            }
+            let (name, keys) = keys(of: user)
+            let fits = await workers.run(on: loop) { keys.fit(password: password) }
+            leave(client)
+            guard fits, let name else { return failed(user, client, loop) }
+            return .accepted(name)
+        }
+    }
+
+    private func failed(_ user: String, _ client: HostAddress, _ loop: Loop) -> LoginAnswer {
+        let now = loop.now()
+        let consequence = state.withLock { $0.ledger.failed(client, user: user, at: now) }
+        return .refused(after: consequence.delay, lockedOut: consequence.lockedOut)
+    }
+
+    /// The name as it is written, and the keys; made-up ones and no name where there is no such
+    /// user.
+    private func keys(of user: String) -> (name: String?, keys: ScramKeys) {
+        state.withLock { state in
+            if let known = state.users.user(named: user) { return (known.name, known.keys) }
+            return (
+                nil,
+                ScramKeys(
+                    imaginaryFor: user.asciiLowercased,
+                    secret: state.users.secret ?? ownSecret,
+                    iterations: state.users.usualIterations
+                )
+            )
+        }
+    }
+
+    private func enter(_ client: HostAddress) -> Bool {
+        state.withLock { state in
+            let own = state.pendingOf[client, default: 0]
+            guard state.pending < Self.pendingMax, own < Self.pendingPerClientMax else {
+                return false
+            }
+            state.pending += 1
+            state.pendingOf[client] = own + 1
+            return true
+        }
+    }
+
+    private func leave(_ client: HostAddress) {
+        state.withLock { state in
+            state.pending -= 1
+            let left = (state.pendingOf[client] ?? 1) - 1
+            state.pendingOf[client] = left > 0 ? left : nil
+        }
+    }
+
+    private func nonce() -> String { Base64.encode(Self.bytes(random, words: Self.nonceWords)) }
+
+    private static func bytes(_ random: any RandomSource, words: Int) -> [UInt8] {
+        (0..<words).flatMap { _ in
+            let word = random.next()
+            return (0..<8).map { UInt8(truncatingIfNeeded: word >> UInt64($0 * 8)) }
+        }
+    }
+}
