@@ -86,8 +86,8 @@ targets += [
     .executableTarget(
         name: "ekiden",
         dependencies: [
-            mail, runtime, smtp, "EkidenConfiguration", "EkidenSpool", "EkidenControl",
-            "EkidenRelay", "EkidenLinux",
+            mail, runtime, crypto, smtp, "EkidenConfiguration", "EkidenIngress", "EkidenSpool",
+            "EkidenControl", "EkidenRelay", "EkidenLinux",
         ],
         swiftSettings: settings
     ),

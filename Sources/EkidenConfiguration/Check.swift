@@ -9,6 +9,7 @@ enum Check {
         listeners(configuration, &loading)
         certificates(configuration, &loading)
         openRelays(configuration, &loading)
+        logins(configuration, &loading)
         spool(configuration, &loading)
         retry(configuration, &loading)
         sites(configuration, &loading)
@@ -180,6 +181,34 @@ enum Check {
                     + "\(wide.text) and it can be reached from other machines; list your own "
                     + "networks instead"
             )
+        }
+    }
+
+    private static func logins(_ c: Configuration, _ loading: inout Loading) {
+        for (index, listener) in c.listeners.enumerated() {
+            let path = "listener[\(index)]"
+            if listener.auth != .off, c.auth.users == nil {
+                loading.error(
+                    at: loading.position(of: path + ".auth"),
+                    "listener \"\(listener.name)\" lets clients log in, but there are no users; "
+                        + "set auth.users"
+                )
+            }
+            if listener.auth == .off, !listener.authWithoutTLSFor.isEmpty {
+                loading.warning(
+                    at: loading.position(of: path + ".auth_without_tls_for"),
+                    "listener.auth_without_tls_for has no effect while listener.auth is \"off\"; "
+                        + "remove one of them"
+                )
+            }
+            let isReachable = listener.listen.contains { !$0.address.isLoopback }
+            if isReachable, let wide = listener.authWithoutTLSFor.first(where: isWide) {
+                loading.error(
+                    at: loading.position(of: path + ".auth_without_tls_for"),
+                    "listener \"\(listener.name)\" would take passwords in clear from "
+                        + "\(wide.text); list networks of your own, or leave it to TLS"
+                )
+            }
         }
     }
 

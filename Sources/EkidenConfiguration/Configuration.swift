@@ -12,6 +12,7 @@ package struct Configuration: Sendable, Equatable {
     package var certificates: [Certificate] = []
     /// At least one.
     package var listeners = [Listener()]
+    package var auth = Auth()
     package var rewriting = Rewriting()
     package var spool = Spool()
     package var retry = Retry()
@@ -132,6 +133,8 @@ extension Configuration {
         package var clientAuthorities: String?
         package var proxyFrom: [NetworkPrefix] = []
         package var xclientFrom: [NetworkPrefix] = []
+        package var auth = AuthMode.off
+        package var authWithoutTLSFor: [NetworkPrefix] = []
         package var banner = "ESMTP Ekiden"
         package var maxConnections = 1000
         package var maxConnectionsPerClient = 250
@@ -143,6 +146,30 @@ extension Configuration {
         package var commandTimeout: Duration = .seconds(300)
         package var dataBlockTimeout: Duration = .seconds(180)
         package var messageTimeout: Duration = .seconds(3600)
+    }
+
+    package enum AuthMode: String, Sendable, CaseIterable {
+        case off
+        case optional
+        case required
+    }
+
+    /// By the registered names.
+    package enum Mechanism: String, Sendable, CaseIterable {
+        case scramSHA256Plus = "SCRAM-SHA-256-PLUS"
+        case scramSHA256 = "SCRAM-SHA-256"
+        case external = "EXTERNAL"
+        case plain = "PLAIN"
+        case login = "LOGIN"
+    }
+
+    package struct Auth: Sendable, Equatable {
+        /// nil: there are no users.
+        package var users: String?
+        package var mechanisms = Mechanism.allCases
+        package var maxFailures = 10
+        package var failureTime: Duration = .seconds(10 * 60)
+        package var lockoutTime: Duration = .seconds(15 * 60)
     }
 
     package struct Rewriting: Sendable, Equatable {

@@ -71,6 +71,26 @@ package struct LinuxFiles: Files {
         try readNow(path, maxBytes: maxBytes)
     }
 
+    package func stamp(_ path: String) async throws(FileProblem) -> FileStamp {
+        try stampNow(path)
+    }
+
+    package func stampNow(_ path: String) throws(FileProblem) -> FileStamp {
+        var status = Glibc.stat()
+        guard stat(path, &status) == 0 else {
+            throw FileProblem(path: path, text: SystemError(code: errno).text)
+        }
+        return FileStamp(
+            modified: WallTime(
+                nanoseconds: Int64(status.st_mtim.tv_sec) * 1_000_000_000
+                    + Int64(status.st_mtim.tv_nsec)
+            ),
+            byteCount: Int(status.st_size),
+            inode: UInt64(status.st_ino),
+            mode: UInt16(status.st_mode & 0o7777)
+        )
+    }
+
     package func readNow(_ path: String, maxBytes: Int) throws(FileProblem) -> [UInt8] {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {

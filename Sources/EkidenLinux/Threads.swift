@@ -42,7 +42,7 @@ private func threadEntry(_ argument: UnsafeMutableRawPointer?) -> UnsafeMutableR
 ///
 /// `@unchecked Sendable`: `work` and `isClosed` are touched only between `lock` and `unlock` of
 /// `mutex`.
-package final class WorkQueue: @unchecked Sendable {
+package final class WorkQueue: Workers, @unchecked Sendable {
     private let mutex: UnsafeMutablePointer<pthread_mutex_t>
     private let condition: UnsafeMutablePointer<pthread_cond_t>
     private var work: [@Sendable () -> Void] = []

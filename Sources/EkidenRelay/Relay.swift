@@ -21,6 +21,11 @@ package struct RelayWorld: Sendable {
     package var names: any NameTransport
     package var tls: any TLSProvider
     package var random: any RandomSource
+    /// Random bits that are hard to guess: for nonces.
+    package var secrets: any RandomSource
+    /// The configuration's other files.
+    package var files: any Files
+    package var workers: any Workers
     package var events: any EventSink
     /// This machine's addresses.
     package var localNetworks: [NetworkPrefix]
@@ -38,6 +43,9 @@ package struct RelayWorld: Sendable {
         names: any NameTransport,
         tls: any TLSProvider = NoTLS(),
         random: any RandomSource,
+        secrets: any RandomSource,
+        files: any Files,
+        workers: any Workers,
         events: any EventSink,
         localNetworks: [NetworkPrefix] = [],
         hostTable: [UInt8] = [],
@@ -50,6 +58,9 @@ package struct RelayWorld: Sendable {
         self.names = names
         self.tls = tls
         self.random = random
+        self.secrets = secrets
+        self.files = files
+        self.workers = workers
         self.events = events
         self.localNetworks = localNetworks
         self.hostTable = hostTable
@@ -107,6 +118,7 @@ package final class Relay: Sendable {
     let house: House
     let dispatch: Dispatch
     let crew: IngressCrew
+    let users: UsersDesk
     let listeners: [Listener]
     let started: WallTime
     let world: RelayWorld
@@ -140,6 +152,8 @@ package final class Relay: Sendable {
         let owner = world.loops[0]
         owner.preconditionCurrent()
         let settings = RelaySettings(configuration, descriptors: world.descriptors)
+        let users = UsersDesk(configuration.auth, in: world)
+        try await users.open(configuration.auth.users)
         let inlet = Inlet()
         let (spool, recovery) = try await openSpool(settings, world, inlet)
         let house = furnish(spool, world, settings)
@@ -154,6 +168,7 @@ package final class Relay: Sendable {
             loops: world.loops,
             door: FrontDoor(house: house),
             events: world.events,
+            logins: users.logins,
             sessionsMax: settings.descriptors.sessionsMax
         )
         let shelf = TLSShelf(world.tls)
@@ -171,11 +186,13 @@ package final class Relay: Sendable {
             house: house,
             dispatch: dispatch,
             crew: crew,
+            users: users,
             listeners: listeners,
             shelf: shelf
         )
         relay.watchCertificates()
         for listener in listeners { listener.start() }
+        users.watch()
         if let shortage = settings.descriptors.shortage {
             house.notice(.warning, "relay", shortage)
         }
@@ -218,6 +235,7 @@ package final class Relay: Sendable {
         house: House,
         dispatch: Dispatch,
         crew: IngressCrew,
+        users: UsersDesk,
         listeners: [Listener],
         shelf: TLSShelf
     ) {
@@ -226,6 +244,7 @@ package final class Relay: Sendable {
         self.house = house
         self.dispatch = dispatch
         self.crew = crew
+        self.users = users
         self.listeners = listeners
         self.shelf = shelf
         started = house.owner.wallNow()
@@ -310,6 +329,7 @@ package final class Relay: Sendable {
         house.notice(.info, "relay", "stopping")
         for listener in listeners { listener.stop() }
         crew.stop()
+        users.stop()
         await dispatch.stop(until: deadline)
         while crew.count > 0, owner.now() < deadline { await owner.sleep(for: .milliseconds(10)) }
         house.resolver.stop(at: owner.now())
@@ -348,6 +368,7 @@ package final class Relay: Sendable {
         )
         watchCertificates()
         house.adopt(settings)
+        await users.reload(settings.configuration.auth)
         house.resolver.replace(
             settings.resolver(local: world.localNetworks, hosts: HostTable(text: world.hostTable))
         )

@@ -145,6 +145,16 @@ final class RelaySettings: Sendable {
         return resolver
     }
 
+    private func auth(of listener: Configuration.Listener) -> AuthSettings? {
+        guard listener.auth != .off else { return nil }
+        return AuthSettings(
+            mechanisms: configuration.auth.mechanisms.compactMap {
+                SASLMechanism(rawValue: $0.rawValue)
+            },
+            isRequired: listener.auth == .required
+        )
+    }
+
     /// Errors: a certificate can't be used.
     func policy(
         of listener: Configuration.Listener,
@@ -170,6 +180,7 @@ final class RelaySettings: Sendable {
             name: listener.name,
             relayFor: listener.relayFor,
             lenientFor: listener.lenientFor,
+            authWithoutTLSFor: listener.authWithoutTLSFor,
             postmaster: configuration.relay.postmaster,
             receivedFields: listener.maxReceived,
             session: ServerSettings(
@@ -180,7 +191,8 @@ final class RelaySettings: Sendable {
                 errors: listener.maxErrors,
                 commands: listener.maxCommands,
                 offersTLS: tls?.begin == .onRequest,
-                requiresTLS: use == .required
+                requiresTLS: use == .required,
+                auth: auth(of: listener)
             ),
             connectionsPerClient: listener.maxConnectionsPerClient,
             connections: listener.maxConnections,

@@ -36,6 +36,32 @@ extension RandomSource {
 /// than the bound.
 package protocol Files: Sendable {
     func read(_ path: String, maxBytes: Int) async throws(FileProblem) -> [UInt8]
+    /// What tells one state of the file from another.
+    func stamp(_ path: String) async throws(FileProblem) -> FileStamp
+}
+
+/// A file that was written or replaced has another one.
+package struct FileStamp: Sendable, Equatable {
+    package var modified: WallTime
+    package var byteCount: Int
+    package var inode: UInt64
+    /// Permission bits.
+    package var mode: UInt16
+
+    package init(modified: WallTime, byteCount: Int, inode: UInt64, mode: UInt16) {
+        self.modified = modified
+        self.byteCount = byteCount
+        self.inode = inode
+        self.mode = mode
+    }
+
+    /// Of a file that is not there.
+    package static let absent = FileStamp(
+        modified: WallTime(nanoseconds: 0),
+        byteCount: 0,
+        inode: 0,
+        mode: 0
+    )
 }
 
 package struct FileProblem: Error, Equatable {

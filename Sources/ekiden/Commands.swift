@@ -17,8 +17,8 @@ var commandTree: Command {
         subcommands: [
             serveCommand,
             configCommand, queueCommand, statusCommand, reloadCommand, suspendCommand,
-            resumeCommand, confirmClockCommand, spoolCommand, sinkCommand, benchCommand,
-            versionCommand, helpCommand,
+            resumeCommand, confirmClockCommand, userCommand, spoolCommand, sinkCommand,
+            benchCommand, versionCommand, helpCommand,
         ],
         run: nil
     )

@@ -266,6 +266,30 @@ private func seconds(_ number: Int64) -> Duration { .seconds(number) }
     }
 
     @Test(arguments: [
+        ("auth='optional'", "there are no users", true),
+        ("auth='required'\n[auth]\nusers='/u'", "", false),
+        ("auth_without_tls_for=['10.0.0.0/8']", "has no effect", false),
+        (
+            "auth='optional'\nauth_without_tls_for=['0.0.0.0/0']\n[auth]\nusers='/u'",
+            "passwords in clear from 0.0.0.0/0", true
+        ),
+        (
+            "auth='optional'\nauth_without_tls_for=['10.0.0.0/8']\n[auth]\nusers='/u'", "", false
+        ),
+        ("auth='maybe'", "", true), ("[auth]\nmechanisms=['CRAM-MD5']", "", true),
+        ("[auth]\nmechanisms=[]", "", true), ("[auth]\nmax_failures=0", "", true),
+    ])
+    func `logging in needs users, and passwords need privacy`(
+        text: String,
+        sentence: String,
+        isError: Bool
+    ) {
+        let found = inspect("[[listener]]\nname='x'\nlisten=['192.0.2.1:25']\n" + text)
+        #expect(found.errors.isEmpty != isError)
+        #expect(sentence.isEmpty || found.problems.contains { $0.sentence.contains(sentence) })
+    }
+
+    @Test(arguments: [
         ("[sites]\nconnections_max = 2", "2 2 1"), ("[sites]\nconnections_start = 40", "40 40 1"),
         ("[sites]\nconnections_min = 9", "9 20 9"), ("[sites]\nconnections_min = 30", "30 30 30"),
         ("[delivery]\nmax_connections = 3", "3 3 1"), ("", "5 20 1"),

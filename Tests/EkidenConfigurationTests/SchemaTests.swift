@@ -62,7 +62,8 @@ extension TestFiles {
         #expect(Set(paths).count == paths.count)
         #expect(
             Schema.sections.map(\.name) == [
-                "relay", "log", "control", "certificate", "listener", "rewriting", "spool", "retry",
+                "relay", "log", "control", "certificate", "listener", "auth", "rewriting", "spool",
+                "retry",
                 "sites", "route", "resolver", "delivery", "bounces", "limits",
             ]
         )

@@ -232,6 +232,22 @@ private let examples: [LogExample] = [
             """
     ),
     LogExample(
+        name: "login",
+        event: .login(
+            .init(client: client, mechanism: "PLAIN", user: "anna", failure: "login-failed")
+        ),
+        text: """
+            2026-11-21T02:07:58.123Z info login user=anna result=failed rule=login-failed \
+            mechanism=PLAIN client=192.0.2.7:40122 helo=client.example.org with=ESMTP listener=relay
+            """,
+        json: """
+            {"time":"2026-11-21T02:07:58.123Z","level":"info","event":"login","user":"anna",\
+            "result":"failed","rule":"login-failed","mechanism":"PLAIN",\
+            "client":"192.0.2.7:40122","helo":"client.example.org","with":"ESMTP",\
+            "listener":"relay"}
+            """
+    ),
+    LogExample(
         name: "moved",
         event: .moved(
             .init(id: id, recipient: recipient, state: "held", reason: .operatorHold, uid: 1000)

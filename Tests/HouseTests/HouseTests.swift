@@ -67,8 +67,8 @@ private let allowed: [String: Set<String>] = {
         "EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenControl",
     ])
     table["ekiden"] = [
-        "EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenConfiguration", "EkidenSpool",
-        "EkidenControl", "EkidenRelay", "EkidenLinux",
+        "EkidenMail", "EkidenRuntime", "EkidenCrypto", "EkidenSMTP", "EkidenConfiguration",
+        "EkidenIngress", "EkidenSpool", "EkidenControl", "EkidenRelay", "EkidenLinux",
     ]
     return table
 }()

@@ -228,6 +228,26 @@ extension Schema {
             """
         ),
         Setting(
+            "auth",
+            \.auth,
+            .word,
+            example: #""required""#,
+            """
+            Whether clients may log in, so that they may send to anywhere wherever they are, or \
+            must before they send at all (530 5.7.0). Needs auth.users.
+            """
+        ),
+        Setting(
+            "auth_without_tls_for",
+            \.authWithoutTLSFor,
+            .list(.network, "networks"),
+            example: #"["127.0.0.0/8", "::1"]"#,
+            """
+            Clients in these networks may log in without TLS. Their passwords cross the network \
+            for everybody on it to read; others are offered no login before TLS.
+            """
+        ),
+        Setting(
             "banner",
             \.banner,
             .replyText,
@@ -348,6 +368,60 @@ extension Schema {
             "How long one message may take to arrive in all, however steadily it trickles."
         ),
     ]
+
+    static let auth = SectionSchema.table(
+        "auth",
+        \.auth,
+        "Who may log in, and how often they may get it wrong. See docs/USERS.md.",
+        [
+            Setting(
+                "users",
+                \.users,
+                .optional(.path),
+                default: "unset",
+                example: #""/etc/ekiden/users""#,
+                """
+                The users file, which `ekiden user` writes. It is read again within seconds of a \
+                change; a file with an error in it leaves the users as they were.
+                """
+            ),
+            Setting(
+                "mechanisms",
+                \.mechanisms,
+                .list(.word, "mechanisms", count: 1...5),
+                example: #"["SCRAM-SHA-256-PLUS", "SCRAM-SHA-256"]"#,
+                """
+                How clients may log in. PLAIN and LOGIN send the password itself, as most clients \
+                do.
+                """
+            ),
+            Setting(
+                "max_failures",
+                \.maxFailures,
+                .count(1...1000),
+                example: "20",
+                """
+                Failed logins within failure_time after which a client address is locked out; and \
+                a user, for clients that failed before. Answers to failures are held back by 1 s, \
+                2 s and so on to 10 s.
+                """
+            ),
+            Setting(
+                "failure_time",
+                \.failureTime,
+                .time(.seconds(1) ... .seconds(86_400)),
+                example: #""1h""#,
+                "How long a failed login is remembered."
+            ),
+            Setting(
+                "lockout_time",
+                \.lockoutTime,
+                .time(.seconds(1) ... .seconds(86_400)),
+                example: #""1h""#,
+                "How long a lock-out lasts; the answer to AUTH is 454 meanwhile."
+            ),
+        ]
+    )
 
     static let rewriting = SectionSchema.table(
         "rewriting",

@@ -112,9 +112,9 @@ package struct UserTable: Sendable, Equatable {
             lines.append("\(name):\(keys.text)")
             return
         }
-        let rest = lines[old.line].split(separator: ":", maxSplits: 2)
+        let rest = lines[old.line].utf8.split(separator: UInt8(ascii: ":"), maxSplits: 2)
         lines[old.line] =
-            "\(old.name):\(keys.text)" + (rest.count > 2 ? ":" + String(rest[2]) : "")
+            "\(old.name):\(keys.text)" + (rest.count > 2 ? ":" + String(Substring(rest[2])) : "")
         users[folded] = User(name: old.name, keys: keys, line: old.line)
     }
 

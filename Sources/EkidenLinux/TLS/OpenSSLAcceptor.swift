@@ -49,27 +49,9 @@ final class OpenSSLAcceptor: TLSAcceptor {
 
     private static func stamps(_ settings: TLSServerSettings) -> [FileStamp?] {
         let paths = settings.identities.flatMap { [$0.certificate, $0.key] }
-        return (paths + [settings.clientAuthorities].compactMap { $0 }).map { FileStamp($0) }
-    }
-}
-
-/// What changes when a file is written or replaced.
-struct FileStamp: Equatable, Sendable {
-    let device: UInt
-    let inode: UInt
-    let byteCount: Int
-    let seconds: Int
-    let nanoseconds: Int
-
-    /// nil: it can't be looked at.
-    init?(_ path: String) {
-        var facts = stat()
-        guard stat(path, &facts) == 0 else { return nil }
-        device = UInt(facts.st_dev)
-        inode = UInt(facts.st_ino)
-        byteCount = Int(facts.st_size)
-        seconds = facts.st_mtim.tv_sec
-        nanoseconds = facts.st_mtim.tv_nsec
+        return (paths + [settings.clientAuthorities].compactMap { $0 }).map {
+            try? LinuxFiles().stampNow($0)
+        }
     }
 }
 

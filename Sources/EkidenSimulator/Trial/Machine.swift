@@ -59,6 +59,9 @@ final class Machine: @unchecked Sendable {
             names: town.names,
             tls: SimTLS(),
             random: random.branch(),
+            secrets: SimRandom(seed: town.world.seed ^ UInt64(boot)),
+            files: town.files,
+            workers: SimWorkers(town.world),
             events: TownEvents(town: town),
             localNetworks: [NetworkPrefix(town.plan.relayAddress, length: 32)].compactMap { $0 },
             rarePaths: town.rarePaths

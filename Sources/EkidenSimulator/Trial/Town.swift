@@ -18,6 +18,7 @@ package final class Town: @unchecked Sendable {
     /// Where clients and hosts live; it never crashes.
     let outside: Loop
     let names: SimNames
+    private(set) lazy var files = SimFiles(world)
     let configuration: Configuration
     private(set) lazy var machine = Machine(town: self)
     private(set) var hosts: [MailHost] = []

@@ -42,6 +42,8 @@ final class Daemon: Sendable {
         }
         let disk = PosixDisk(root: directory)
         let workers = WorkQueue(name: "files", threads: 1)
+        // Hashing passwords may take half of the machine and no more.
+        let hashing = WorkQueue(name: "hash", threads: max(1, Processors.online / 2))
         let names = UDPNameTransport(
             settings: nameServers(configuration),
             random: LinuxRandom(),
@@ -54,6 +56,9 @@ final class Daemon: Sendable {
             names: names,
             tls: OpenSSLProvider(),
             random: QuickRandom(),
+            secrets: LinuxRandom(),
+            files: LinuxFiles(),
+            workers: hashing,
             events: log,
             localNetworks: LocalAddresses.all(),
             hostTable: (try? LinuxFiles().readNow("/etc/hosts", maxBytes: 1 << 20)) ?? [],
@@ -70,6 +75,7 @@ final class Daemon: Sendable {
         loops.stop()
         disk.close()
         workers.close()
+        hashing.close()
         log.close()
         if let problem = outcome { throw CommandProblem(.negative, problem) }
         return .success

@@ -1,0 +1,156 @@
+// The users file in the running relay: read at start, and again when it changes, when its path does
+// or when the operator asks for it. A new file that can't be used leaves the users as they were and
+// is told of once. Lives on loop 0; the sessions' side of it is `Logins`.
+
+import EkidenConfiguration
+import EkidenIngress
+import EkidenMail
+import EkidenRuntime
+import Synchronization
+
+final class UsersDesk: Sendable {
+    private struct State {
+        var path: String?
+        /// The file as it was when it was last looked at, well or broken.
+        var stamp: FileStamp?
+        /// Wakes the watch; nil while nobody watches.
+        var alarm: Handle?
+    }
+
+    let logins: Logins
+    private let world: RelayWorld
+    private let loop: Loop
+    private let state = Mutex(State())
+
+    /// Between two looks at the file.
+    private static let interval: Duration = .seconds(3)
+    /// What others than the owner and its group, or the group beyond reading, may do.
+    private static let looseBits: UInt16 = 0o137
+
+    /// From a task of the first loop.
+    init(_ configuration: Configuration.Auth, in world: RelayWorld) {
+        self.world = world
+        loop = world.loops[0]
+        logins = Logins(
+            users: UserTable(),
+            lockout: LockoutSettings(configuration),
+            workers: world.workers,
+            random: world.secrets
+        )
+    }
+
+    /// Reads the users for the first time. Errors: the file can't be read or understood.
+    func open(_ path: String?) async throws(StartFailure) {
+        guard let path else { return }
+        do throws(UsersTrouble) {
+            let stamp = try await read(path)
+            state.withLock { state in
+                state.path = path
+                state.stamp = stamp
+            }
+        } catch {
+            throw StartFailure("can't use the users file \(path): \(error.text)")
+        }
+    }
+
+    /// Takes another configuration, and looks at the file whether it seems changed or not.
+    func reload(_ configuration: Configuration.Auth) async {
+        logins.adopt(LockoutSettings(configuration))
+        let path = configuration.users
+        let isOther = state.withLock { state in
+            defer { state.path = path }
+            return state.path != path
+        }
+        guard path != nil else {
+            if isOther { logins.adopt(UserTable()) }
+            return
+        }
+        state.withLock { $0.stamp = nil }
+        await look()
+        watch()
+    }
+
+    /// Looks at the file from time to time until `stop`, if there is one. From a task of the loop.
+    func watch() {
+        let needsAlarm = state.withLock { $0.path != nil && $0.alarm == nil }
+        guard needsAlarm else { return }
+        let alarm = loop.makeHandle()
+        state.withLock { $0.alarm = alarm }
+        loop.spawn {
+            while true {
+                self.loop.setDeadline(alarm, self.loop.now() + Self.interval)
+                guard await self.loop.wait(alarm, for: []) == .timedOut else { break }
+                await self.look()
+            }
+            self.loop.releaseHandle(alarm)
+        }
+    }
+
+    /// From a task of the loop.
+    func stop() {
+        if let alarm = state.withLock({ $0.alarm }) { loop.cancel(alarm) }
+    }
+
+    /// Reads the file if it is not the one that was read last.
+    private func look() async {
+        let (path, known) = state.withLock { ($0.path, $0.stamp) }
+        guard let path else { return }
+        let stamp = try? await world.files.stamp(path)
+        if let known, known == stamp { return }
+        // Gone, and known to be.
+        if stamp == nil, known == FileStamp.absent { return }
+        do throws(UsersTrouble) {
+            let stamp = try await read(path)
+            state.withLock { $0.stamp = stamp }
+            tell(.info, "\(path) read: \(logins.userCount) users")
+        } catch {
+            state.withLock { $0.stamp = stamp ?? .absent }
+            tell(.warning, "\(path) not taken, the users stay as they were: \(error.text)")
+        }
+    }
+
+    private struct UsersTrouble: Error { let text: String }
+
+    private func read(_ path: String) async throws(UsersTrouble) -> FileStamp {
+        let stamp: FileStamp
+        let bytes: [UInt8]
+        do throws(FileProblem) {
+            // The stamp first: what is changed between the two is read again.
+            stamp = try await world.files.stamp(path)
+            bytes = try await world.files.read(path, maxBytes: UserTable.bytesMax)
+        } catch {
+            throw UsersTrouble(text: error.text)
+        }
+        let parsed = await world.workers.run(on: loop) {
+            () -> Result<UserTable, UserTableProblem> in
+            do throws(UserTableProblem) {
+                return .success(try UserTable(parsing: bytes))
+            } catch {
+                return .failure(error)
+            }
+        }
+        switch parsed {
+        case .success(let users): logins.adopt(users)
+        case .failure(let problem):
+            throw UsersTrouble(text: "line \(problem.line): \(problem.text)")
+        }
+        if stamp.mode & Self.looseBits != 0 {
+            let mode = String(stamp.mode & 0o777, radix: 8)
+            tell(.warning, "\(path) has mode \(mode), which lets others in; chmod 640 or stricter")
+        }
+        return stamp
+    }
+
+    private func tell(_ level: EventLevel, _ text: String) {
+        world.events.emit(.notice(.init(level, "users", text)), at: loop.wallNow())
+    }
+}
+
+extension LockoutSettings {
+    init(_ auth: Configuration.Auth) {
+        self.init()
+        failures = auth.maxFailures
+        window = auth.failureTime
+        lockout = auth.lockoutTime
+    }
+}

@@ -1,0 +1,149 @@
+// Real clients that log in, with the password in clear as loopback is trusted for it; the users
+// file changes under a running relay; and nobody sends without a login.
+
+import Foundation
+import Testing
+
+private func withUsers(_ body: @Sendable @escaping (Stage) throws -> Void) async throws {
+    let settings = [
+        // Nobody may send for the network alone.
+        "listener.relay_for": "[\"192.0.2.1\"]",
+        "listener.auth": "required",
+        "listener.auth_without_tls_for": "[\"127.0.0.0/8\"]",
+    ]
+    try await story(settings, starts: false) { stage in
+        try add("anna", "open sesame", stage)
+        stage.settings["auth.users"] = stage.directory + "/users"
+        try stage.start()
+        try body(stage)
+    }
+}
+
+private func add(_ name: String, _ password: String, _ stage: Stage) throws {
+    let run = try Child.run(
+        "/bin/sh",
+        [
+            "-c",
+            "printf '%s\\n' '\(password)' | \(Stage.binary) user add \(name) --password-stdin"
+                + " --users \(stage.directory)/users",
+        ]
+    )
+    try #require(run.status == 0, "\(run.text)")
+}
+
+@Test func `smtplib logs in by PLAIN and LOGIN`() async throws {
+    try await withUsers { stage in
+        let mx = try stage.host()
+        for (count, mechanism) in ["PLAIN", "LOGIN"].enumerated() {
+            let script = """
+                import smtplib
+                with smtplib.SMTP("\(stage.place.address)", \(stage.place.port), "c.test") as c:
+                    c.ehlo()
+                    c.esmtp_features["auth"] = "\(mechanism)"
+                    c.login("anna", "open sesame")
+                    c.sendmail("alice@origin.test", ["bob@example.test"], "Subject: x\\n\\nhi\\n")
+                """
+            let run = try Child.run(Child.find("python3") ?? "python3", ["-c", script])
+            try #require(run.status == 0, "\(run.text)")
+            let mail = try mx.mail(count + 1)[count]
+            #expect(mail.text.contains("with ESMTPA id "))
+            #expect(!mail.text.contains("sesame") && !mail.text.contains("anna"))
+        }
+        let logins = stage.log("login")
+        #expect(logins.map { $0["mechanism"] } == ["PLAIN", "LOGIN"])
+        #expect(logins.allSatisfy { $0["user"] == "anna" && $0["result"] == "ok" })
+        #expect(stage.log("accepted").allSatisfy { $0["login"] == "anna" })
+        #expect(!stage.logText.contains("sesame"))
+    }
+}
+
+@Test(arguments: ["PLAIN", "LOGIN", "SCRAM-SHA-256"])
+func `curl logs in`(_ mechanism: String) async throws {
+    guard let curl = Child.find("curl") else { return }
+    // Not every curl is built with SCRAM.
+    if mechanism.hasPrefix("SCRAM"),
+        try !Child.run(curl, ["--version"]).text.lowercased().contains("gsasl")
+    {
+        return
+    }
+    try await withUsers { stage in
+        let mx = try stage.host()
+        let file = stage.directory + "/message.eml"
+        try Data("Subject: x\r\n\r\nhi\r\n".utf8).write(to: URL(filePath: file))
+        let run = try Child.run(
+            curl,
+            [
+                "-sS", "--url", "smtp://\(stage.place)/c.test", "--user", "anna:open sesame",
+                "--login-options", "AUTH=" + mechanism, "--mail-from", "alice@origin.test",
+                "--mail-rcpt", "bob@example.test", "--upload-file", file,
+            ]
+        )
+        try #require(run.status == 0, "\(run.text)")
+        #expect(try mx.mail()[0].text.contains("with ESMTPA id "))
+    }
+}
+
+@Test func `swaks logs in`() async throws {
+    guard let swaks = Child.find("swaks") else { return }
+    try await withUsers { stage in
+        let mx = try stage.host()
+        let run = try Child.run(
+            swaks,
+            [
+                "--server", stage.place.address, "--port", String(stage.place.port), "--auth",
+                "PLAIN,LOGIN", "--auth-user", "anna", "--auth-password", "open sesame", "--from",
+                "alice@origin.test", "--to", "bob@example.test", "--ehlo", "c.test",
+            ]
+        )
+        try #require(run.status == 0, "\(run.text)")
+        #expect(try mx.mail()[0].sender == "alice@origin.test")
+    }
+}
+
+@Test func `without a login nothing is taken, and a wrong one is answered late`() async throws {
+    try await withUsers { stage in
+        let client = try Client(stage.place)
+        _ = try client.reply()
+        let hello = try client.say("EHLO c.test")
+        #expect(hello.lines.contains("AUTH SCRAM-SHA-256 PLAIN LOGIN"))
+        #expect(try client.say("MAIL FROM:<a@origin.test>").codes == "530 5.7.0")
+        let began = Date()
+        let wrong = Data("\0anna\0wrong".utf8).base64EncodedString()
+        #expect(try client.say("AUTH PLAIN " + wrong).codes == "535 5.7.8")
+        #expect(Date().timeIntervalSince(began) >= 0.99)
+        let line = try stage.logged("login")
+        #expect(line["result"] == "failed" && line["rule"] == "login-failed")
+    }
+}
+
+@Test func `users come and go under a running relay, and a broken file keeps them`() async throws {
+    try await withUsers { stage in
+        func logIn(_ name: String, _ password: String) throws -> Int {
+            let client = try Client(stage.place)
+            _ = try client.reply()
+            _ = try client.say("EHLO c.test")
+            let words = Data("\0\(name)\0\(password)".utf8).base64EncodedString()
+            return try client.say("AUTH PLAIN " + words).code
+        }
+        func taken() -> Int {
+            stage.log("notice") { $0["part"] == "users" && $0["text"].contains(" read: ") }.count
+        }
+        let path = stage.directory + "/users"
+        try add("tim", "open", stage)
+        try eventually("the file is read again", within: 15) { taken() == 1 }
+        #expect(try logIn("tim", "open") == 235)
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        try (text + "broken\n").write(toFile: path, atomically: true, encoding: .utf8)
+        try eventually("the broken file is told of", within: 15) {
+            !stage.log("notice") { $0["text"].contains("not taken") }.isEmpty
+        }
+        #expect(try logIn("tim", "open") == 235)
+        try text.write(toFile: path, atomically: true, encoding: .utf8)
+        try eventually("the mended file is read", within: 15) { taken() == 2 }
+        let run = try stage.ekiden("user", "remove", "tim", "--users", path)
+        try #require(run.status == 0, "\(run.text)")
+        try eventually("the file is read again", within: 15) { taken() == 3 }
+        #expect(try logIn("tim", "open") == 535)
+        #expect(try logIn("anna", "open sesame") == 235)
+    }
+}
