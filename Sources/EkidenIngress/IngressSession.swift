@@ -59,7 +59,9 @@ struct IngressSession: ~Copyable {
                 return
             }
             if let tls = policy.tls, tls.begin == .atOnce, try await !secure(by: tls) { return }
+            // A balancer may have said who the client is.
             session.mayOverride = policy.mayOverride(client.endpoint.address)
+            session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
             queue(session.greeting)
             try await converse()
         } catch {
@@ -169,8 +171,9 @@ struct IngressSession: ~Copyable {
             if let port = override.port {
                 client.endpoint = Endpoint(client.endpoint.address, port)
             }
-            if let login = override.login { client.login = login.isEmpty ? nil : login }
-            return try await perform(session.overridden())
+            session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
+            let login = override.login.flatMap { $0.isEmpty ? nil : $0 }
+            return try await perform(session.overridden(login: login))
         case .startTLS(let reply):
             guard let tls = policy.tls else { preconditionFailure("TLS is not offered here") }
             queue(reply)

@@ -11,10 +11,6 @@ extension IngressSession {
     /// - Returns: the effect that answers it. Errors: the connection broke; then nothing was taken.
     mutating func receiveMessage(goAhead: Reply) async throws(IOFailure) -> ServerEffect {
         let envelope = envelope()
-        let rules = IntakeRules(
-            mayComplete: mayRelay,
-            receivedFields: policy.receivedFields
-        )
         let intake: any MessageIntake
         do throws(IntakeRefusal) {
             intake = try beginIntake(envelope)
@@ -58,7 +54,7 @@ extension IngressSession {
 
     func beginIntake(_ envelope: Envelope) throws(IntakeRefusal) -> any MessageIntake {
         let rules = IntakeRules(
-            mayComplete: policy.mayRelay(client.endpoint.address),
+            mayComplete: mayRelay,
             receivedFields: policy.receivedFields
         )
         try door.admit(byteCount: session.transaction?.mail.declaredBytes ?? 0)

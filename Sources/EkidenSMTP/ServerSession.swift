@@ -81,7 +81,7 @@ package struct ServerSession: Sendable {
     /// Who the client is by its verified certificate, in the words of policy; set after `secured`.
     package var certificateLogin: String?
     /// The client's network is trusted so far that passwords may cross it in clear.
-    package let mayLogInWithoutTLS: Bool
+    package var mayLogInWithoutTLS: Bool
     /// Name of the user who logged in.
     package internal(set) var login: String?
     var errors = 0
@@ -293,8 +293,10 @@ package struct ServerSession: Sendable {
     }
 
     /// A peer said for whom it speaks: the session is that client's, from the greeting on.
-    package mutating func overridden() -> ServerEffect {
+    /// - Parameter login: who logged in at the peer, which is believed like all it says.
+    package mutating func overridden(login: String? = nil) -> ServerEffect {
         beginAnew()
+        self.login = login
         return .reply(greeting)
     }
 
