@@ -108,8 +108,8 @@ extension MailParameters {
             sender: sender,
             body: body ?? .sevenBit,
             declaredBytes: declared,
-            demands: demands,
-            submitter: submitter
+            submitter: submitter,
+            demands: demands
         )
     }
 

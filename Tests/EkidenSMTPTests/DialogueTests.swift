@@ -8,7 +8,7 @@ import Testing
 ///
 /// `C:` what the client says, CRLF added; `c:` the same without CRLF; `S:` the beginning of a line
 /// the server says; `S: 250 (all)` all lines of a 250, perhaps `with` or
-/// `without` a word; `S: (closed)`; `!` settings; `#` comment. `\r \n \t \\ \xHH` stand for bytes,
+/// `without` one that begins so; `S: (closed)`; `!` settings; `#` comment. `\r \n \t \\ \xHH` stand for bytes,
 /// `\*N*X` for N times the character X. All `C` lines up to the next `S` are sent together.
 struct Dialogue: Sendable, CustomTestStringConvertible {
     enum Line: Sendable {
@@ -37,10 +37,11 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             case "c:": lines.append(.client(try Self.unescape(line.dropFirst(3))))
             case "S:" where line == "S: (closed)": lines.append(.closed)
             case "S:" where line.hasPrefix("S: 250 (all)"):
+                let rest = words.dropFirst(4).joined(separator: " ")
                 lines.append(
                     .wholeOK(
-                        with: words.count > 4 && words[3] == "with" ? words[4] : nil,
-                        without: words.count > 4 && words[3] == "without" ? words[4] : nil
+                        with: words.count > 4 && words[3] == "with" ? rest : nil,
+                        without: words.count > 4 && words[3] == "without" ? rest : nil
                     )
                 )
             case "S:": lines.append(.server(String(line.dropFirst(3))))
@@ -175,8 +176,11 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             case .closed: #expect(driver.isClosed, "\(dialogue.name): not closed")
             case .wholeOK(let with, let without):
                 let said = heard.map { String($0.dropFirst(4)) }
-                if let with { #expect(said.contains(with), "\(dialogue.name): no \(with)") }
-                if let without { #expect(!said.contains(without), "\(dialogue.name): \(without)") }
+                func says(_ words: String) -> Bool {
+                    said.contains { $0 == words || $0.hasPrefix(words + " ") }
+                }
+                if let with { #expect(says(with), "\(dialogue.name): no \(with) in \(said)") }
+                if let without { #expect(!says(without), "\(dialogue.name): \(without)") }
                 while heard.first?.hasPrefix("250-") == true { heard.removeFirst() }
                 let actual = heard.isEmpty ? "(nothing)" : heard.removeFirst()
                 #expect(actual.hasPrefix("250 "), "\(dialogue.name): \(actual)")
