@@ -41,6 +41,8 @@ package final class Town: @unchecked Sendable {
     private var clockError = Duration.zero
     private var clockErrors = Duration.zero...Duration.zero
     private(set) var isCalm = false
+    /// At the last look nothing was left to do.
+    private var wasDone = false
     private(set) var calmSince: Instant?
     package private(set) var isOver = false
     private let began: Instant
@@ -277,8 +279,13 @@ package final class Town: @unchecked Sendable {
             operate(.release)
             operate(.resume)
             machine.with { [unowned self] relay in
-                let left = relay.queueLength
-                if left == 0, clientsAtWork == 0, world.instant >= began + plan.spanMin { finish() }
+                let isDone =
+                    relay.queueLength == 0 && clientsAtWork == 0
+                    && world.instant >= began + plan.spanMin
+                // At the second look also what follows a message's end has happened: its mark is
+                // synced, and its large file gone.
+                if isDone, wasDone { finish() }
+                wasDone = isDone
             }
             watch()
         }

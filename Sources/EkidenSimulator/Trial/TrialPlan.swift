@@ -197,7 +197,8 @@ package struct TrialPlan {
     }
 
     private mutating func drawLetters(_ random: SimRandom, _ diet: Diet) {
-        let count = random.int(in: 100...180)
+        // Some never come through: clients give up, operators delete.
+        let count = random.int(in: 115...180)
         for key in 1...count { letters.append(drawLetter(key, random)) }
         letters = Array(letters.prefix(diet.lettersMax))
         let clientCount = random.int(in: 4...12)
