@@ -83,7 +83,8 @@ static inline int ekiden_dns_first_question(
     if (ns_parserr(message, ns_s_qd, 0, &rr) < 0) return -1;
     *type = ns_rr_type(rr);
     *class_ = (uint16_t)ns_rr_class(rr);
-    memcpy(name, ns_rr_name(rr), NS_MAXDNAME);
+    /* Not by ns_rr_name: for the root that is a literal of two bytes. */
+    memcpy(name, rr.name, NS_MAXDNAME);
     ekiden_dns_root(name);
     return 0;
 }
@@ -124,7 +125,7 @@ static inline int ekiden_dns_record_at(
     memset(record, 0, sizeof *record);
     target[0] = 0;
     if (ns_parserr(message, (ns_sect)section, index, &rr) < 0) return -1;
-    memcpy(owner, ns_rr_name(rr), NS_MAXDNAME);
+    memcpy(owner, rr.name, NS_MAXDNAME);
     ekiden_dns_root(owner);
     record->type = ns_rr_type(rr);
     record->class_ = (uint16_t)ns_rr_class(rr);
