@@ -79,7 +79,12 @@ struct IngressSession: ~Copyable {
             switch ProxyHeader.find(in: connection.unread) {
             case .header(let header, let byteCount):
                 connection.consume(byteCount)
-                if case .client(let endpoint, _) = header { client.endpoint = endpoint }
+                switch header {
+                case .client(let endpoint, _): client.endpoint = endpoint
+                // It may be anybody: what the balancer's own address may is not theirs. The
+                // unspecified address is in no network (as with XCLIENT).
+                case .own: client.endpoint = Endpoint(.v4(0), client.endpoint.port)
+                }
                 return client.endpoint.address
             case .malformed:
                 return noProxyHeader("sent no PROXY header, or a malformed one")

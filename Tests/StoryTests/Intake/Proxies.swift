@@ -32,6 +32,21 @@ private let here = [
     }
 }
 
+/// Else whoever a balancer can't name would have the rights of the balancer's own address.
+@Test func `a client whom the balancer does not name has no network's rights`() async throws {
+    let local = here.merging(["listener.relay_for": "[\"127.0.0.0/8\"]"]) { $1 }
+    try await story(local) { stage in
+        let start: [UInt8] = [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10]
+        for header in [Array("PROXY UNKNOWN\r\n".utf8), start + [0x20, 0, 0, 0]] {
+            let client = try Client(stage.place)
+            try client.send(header)
+            try client.hello()
+            try client.say("MAIL FROM:<a@origin.test>", expecting: "250")
+            try client.say("RCPT TO:<bob@example.test>", expecting: "550 5.7.1")
+        }
+    }
+}
+
 @Test func `a balancer without its header is dropped without a word`() async throws {
     try await story(here) { stage in
         let client = try Client(stage.place)
