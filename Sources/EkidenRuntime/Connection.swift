@@ -100,13 +100,7 @@ package struct Connection: ~Copyable {
             input = nil
         }
         while true {
-            if tls?.hasPending != true {
-                switch await loop.wait(handle, for: .readable) {
-                case .ready: break
-                case .timedOut: throw .timedOut
-                case .cancelled: throw .cancelled
-                }
-            }
+            if tls?.hasPending != true { try await waitUntilReadable() }
             let buffer = input ?? loop.takeBuffer()
             input = buffer
             if inputEnd == buffer.count, inputStart > 0 {
@@ -120,27 +114,39 @@ package struct Connection: ~Copyable {
             let room = UnsafeMutableRawBufferPointer(rebasing: buffer[inputEnd...])
             precondition(room.count > 0, "the reader let its buffer run full")
             if let tls {
-                switch try await receive(by: tls, into: room) {
-                case .bytes(let count):
-                    inputEnd += count
-                    return true
-                case .starved: continue
-                case .closed: return false
-                }
+                let count = try await receive(by: tls, into: room)
+                inputEnd += count
+                return count > 0
             }
-            let n = loop.backend.receive(handle, into: room)
-            if n > 0 {
-                inputEnd += n
-                if n < room.count { loop.clearReadableUnlessHungUp(handle) }
-                return true
-            }
-            if n == 0 { return false }
-            if n == -Int(EAGAIN) {
-                loop.clear(.readable, of: handle)
-            } else if n != -Int(EINTR) {
-                throw IOFailure(errno: Int32(-n))
-            }
+            guard let n = try receiveNow(into: room) else { continue }
+            inputEnd += n
+            return n > 0
         }
+    }
+
+    private func waitUntilReadable() async throws(IOFailure) {
+        switch await loop.wait(handle, for: .readable) {
+        case .ready: break
+        case .timedOut: throw .timedOut
+        case .cancelled: throw .cancelled
+        }
+    }
+
+    /// Bytes the socket had, 0 at the end of the stream; nil when it had none after all.
+    private func receiveNow(
+        into room: UnsafeMutableRawBufferPointer
+    ) throws(IOFailure) -> Int? {
+        let n = loop.backend.receive(handle, into: room)
+        if n >= 0 {
+            if n > 0, n < room.count { loop.clearReadableUnlessHungUp(handle) }
+            return n
+        }
+        if n == -Int(EAGAIN) {
+            loop.clear(.readable, of: handle)
+        } else if n != -Int(EINTR) {
+            throw IOFailure(errno: Int32(-n))
+        }
+        return nil
     }
 
     /// True when bytes, or the end of the stream, are there to be read without waiting.
@@ -184,19 +190,25 @@ package struct Connection: ~Copyable {
                 } catch { throw .other(error.text) }
                 written += end - start
                 if written >= Self.securedPiece {
-                    try await transmit([tls.drain()])
+                    try await transmit(from: tls)
                     written = 0
                 }
             }
         }
-        try await transmit([tls.drain()])
+        try await transmit(from: tls)
     }
 
     private static let securedPiece = 65_536
 
-    /// Sends bytes as they are, in one system call as far as the socket takes them.
+    /// Sends what a session has to say, if anything.
+    private mutating func transmit(from engine: any TLSEngine) async throws(IOFailure) {
+        let bytes = engine.drain()
+        if !bytes.isEmpty { try await transmit([bytes]) }
+    }
+
+    /// Sends parts as they are, none of them empty, in one system call as far as the socket takes
+    /// them.
     private mutating func transmit(_ pending: [Bytes]) async throws(IOFailure) {
-        let pending = pending.filter { !$0.isEmpty }
         var index = 0
         var offset = 0
         while index < pending.count {
@@ -258,11 +270,11 @@ package struct Connection: ~Copyable {
         while true {
             let isDone: Bool
             do throws(TLSFailure) { isDone = try engine.shakeHands() } catch {
-                try? await transmit([engine.drain()])
+                try? await transmit(from: engine)
                 throw .handshake(error)
             }
             do throws(IOFailure) {
-                try await transmit([engine.drain()])
+                try await transmit(from: engine)
                 if isDone { break }
                 guard try await receive(for: engine) else { throw IOFailure.lost }
             } catch { throw .connection(error) }
@@ -271,48 +283,38 @@ package struct Connection: ~Copyable {
         return engine.facts
     }
 
-    /// Plain text of what has come; what the session itself has to say goes out.
+    /// Plain text of what has come, in bytes, 0 at its end; what the session itself has to say goes
+    /// out.
     private mutating func receive(
         by engine: any TLSEngine,
         into room: UnsafeMutableRawBufferPointer
-    ) async throws(IOFailure) -> TLSRead {
+    ) async throws(IOFailure) -> Int {
         while true {
             let result: TLSRead
             do throws(TLSFailure) { result = try engine.read(into: room) } catch {
-                try? await transmit([engine.drain()])
+                try? await transmit(from: engine)
                 throw .other(error.text)
             }
-            let answer = engine.drain()
-            if !answer.isEmpty { try await transmit([answer]) }
-            if result != .starved { return result }
+            try await transmit(from: engine)
+            switch result {
+            case .bytes(let count): return count
+            case .closed: return 0
             // The end of the stream without the session's own is an end as well: what matters in
             // SMTP has an end of its own.
-            guard try await receive(for: engine) else { return .closed }
+            case .starved: guard try await receive(for: engine) else { return 0 }
+            }
         }
     }
 
     /// Gives the engine what the socket has; false at the end of the stream.
     private mutating func receive(for engine: any TLSEngine) async throws(IOFailure) -> Bool {
         while true {
-            switch await loop.wait(handle, for: .readable) {
-            case .ready: break
-            case .timedOut: throw .timedOut
-            case .cancelled: throw .cancelled
-            }
+            try await waitUntilReadable()
             let buffer = loop.takeBuffer()
             defer { loop.giveBuffer(buffer) }
-            let n = loop.backend.receive(handle, into: buffer)
-            if n > 0 {
-                engine.take(UnsafeRawBufferPointer(rebasing: buffer[..<n]))
-                if n < buffer.count { loop.clearReadableUnlessHungUp(handle) }
-                return true
-            }
-            if n == 0 { return false }
-            if n == -Int(EAGAIN) {
-                loop.clear(.readable, of: handle)
-            } else if n != -Int(EINTR) {
-                throw IOFailure(errno: Int32(-n))
-            }
+            guard let n = try receiveNow(into: buffer) else { continue }
+            engine.take(UnsafeRawBufferPointer(rebasing: buffer[..<n]))
+            return n > 0
         }
     }
 }
