@@ -11,12 +11,7 @@ import Testing
         let recorded = Shared(false)
         let id = try test.world.run {
             let spool = try await test.open()
-            await spool.log.supply.settle()
-            let id = spool.nextID()
-            try await spool.accept(message(id, to: ["b@example.net", "c@example.net"]))
-            // The kernel has this mark, the disk not yet; its sync will fail.
-            _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
-            test.disk.broken[.sync] = .inputOutput
+            let id = try await deliverOneOfTwo(spool, then: test.disk)
             let refused = spool.nextID()
             await #expect(throws: SpoolRefusal.self) { try await spool.accept(message(refused)) }
             #expect(throws: SpoolRefusal.self) { try spool.admit(byteCount: 10) }
@@ -56,12 +51,7 @@ import Testing
         let test = TestWorld()
         let id = try test.world.run {
             let spool = try await test.open()
-            await spool.log.supply.settle()
-            let id = spool.nextID()
-            try await spool.accept(message(id, to: ["b@example.net", "c@example.net"]))
-            // Told to be recorded as soon as the kernel has it; then its sync fails.
-            _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
-            test.disk.broken[.sync] = .inputOutput
+            let id = try await deliverOneOfTwo(spool, then: test.disk)
             await test.world.loops[0].sleep(for: .seconds(1))
             await spool.close()
             return id
@@ -273,4 +263,14 @@ extension SimDisk {
     fileprivate var largeFiles: [String] {
         image.files.map(\.path).filter { $0.hasPrefix("large/") }
     }
+}
+
+/// A message with a delivery marked, which the kernel has and the disk has not: its sync fails.
+private func deliverOneOfTwo(_ spool: Spool, then disk: SimDisk) async throws -> QueueID {
+    await spool.log.supply.settle()
+    let id = spool.nextID()
+    try await spool.accept(message(id, to: ["b@example.net", "c@example.net"]))
+    _ = await spool.record(MarkGroup(id: id, marks: [mark(0, .delivered)]))
+    disk.broken[.sync] = .inputOutput
+    return id
 }
