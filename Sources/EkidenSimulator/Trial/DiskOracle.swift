@@ -38,7 +38,8 @@ extension Town {
 
     /// nil: the process would be killed.
     private func lookAtDisk(_ loss: SimPowerLoss?) {
-        guard let image = machine.disk?.image, counts["looked-at-disk", default: 0] < Self.looksMax
+        guard !isRotten, let image = machine.disk?.image,
+            counts["looked-at-disk", default: 0] < Self.looksMax
         else { return }
         if let loss {
             check(image.afterPowerLoss(lookRandom, loss), lostSince: lossHorizon, "a power loss")
@@ -138,7 +139,7 @@ extension Town {
     /// Holds what the relay believes to be queued against what a start would find in its log now and
     /// then, for as long as the world lasts.
     func watchIndex() {
-        guard counts["looked-at-index", default: 0] < Self.indexLooksMax else { return }
+        guard !isRotten, counts["looked-at-index", default: 0] < Self.indexLooksMax else { return }
         let pause = lookRandom.duration(in: .seconds(60) ... .seconds(plan.isLong ? 7200 : 900))
         world.schedule(after: pause) { [unowned self] in
             if isOver { return }
@@ -183,6 +184,7 @@ extension Town {
 
     /// With nothing under way they must be equal.
     func checkIndex(_ index: [QueuedMessage], _ image: SimDiskImage, _ what: String) {
+        if isRotten { return }
         let differences = compare(index, image)
         for id in differences.keys.sorted() {
             ledger.violation("index and log differ \(what): \(differences[id] ?? id)")

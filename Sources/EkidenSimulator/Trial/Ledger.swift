@@ -78,6 +78,7 @@ package final class Ledger {
     /// Refused reports whose making the log had no time to tell of, so that nobody knows what they
     /// were about: each excuses one message.
     var strayRefusals = 0
+    var damage = ToldDamage()
     /// When the postmaster refused a report last; which one it was the log says a moment later.
     var postmasterRefusedAt: Instant?
     package var violations: [String] = []

@@ -34,10 +34,10 @@ extension Town {
             if !letter.recipients.contains(recipient) {
                 ledger.violation("\(id) came to \(recipient), whom nobody named")
             }
-            if ledger.removed[place] != nil {
+            if ledger.removed[place] != nil, !isRotten {
                 ledger.violation("\(place.text) was removed, and then delivered")
             }
-            if let held = ledger.heldSince[id], held < transaction.takenAt {
+            if let held = ledger.heldSince[id], held < transaction.takenAt, !isRotten {
                 ledger.violation("\(place.text) was delivered while it was held")
             }
             ledger.arrivals[place, default: []].append(transaction)
@@ -180,6 +180,12 @@ extension Town {
                 judgeEnd(Place(id: id, recipient: recipient), letter)
             }
         }
+        // Marks rot as well; then nobody knows any more what was done.
+        if !isRotten { judgeCopies() }
+        for name in counts.keys.sorted() { trace.note("counted \(name) \(counts[name] ?? 0)") }
+    }
+
+    private func judgeCopies() {
         for place in ledger.arrivals.keys.sorted() {
             let arrivals = ledger.arrivals[place] ?? []
             if arrivals.count > 1 + excuses(arrivals) {
@@ -198,7 +204,6 @@ extension Town {
                 ledger.violation("\(place.text) was delivered and reported as failed")
             }
         }
-        for name in counts.keys.sorted() { trace.note("counted \(name) \(counts[name] ?? 0)") }
     }
 
     /// Promise 2: exactly one end.
@@ -207,12 +212,14 @@ extension Town {
         // Its report, or the one that its report failed, went to the postmaster, who refused it.
         if ledger.untold.contains(place.id) { return }
         if letter.sender == nil, ledger.excuseStray(place.id) { return }
+        if isRotten, isToldDamaged(place) { return }
         ledger.violation("\(place.text) of k\(letter.key) is nowhere")
     }
 
     /// With nothing queued and no bit rotten, nothing is left on the disk but the log's own few
     /// files, and nothing was ever called damaged.
     func checkDisk(_ files: [(path: String, byteCount: Int)]) {
+        if isRotten { return }
         var logBytes = 0
         for file in files {
             if file.path.hasPrefix("damaged/") {
@@ -234,6 +241,7 @@ extension Town {
 
     /// Recovering twice is recovering once, from any image a crash leaves.
     func checkRecovery(of image: SimDiskImage, lostSince: Instant?) {
+        if isRotten { return }
         checkImage(image, lostSince: lostSince)
         guard plan.seed % 4 == 0 else { return }
         let once = Recovery.list(image.copy(), plan, times: 1)

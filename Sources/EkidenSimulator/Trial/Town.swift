@@ -210,6 +210,9 @@ package final class Town: @unchecked Sendable {
             machine.hasNoInodes = isTrue
             machine.adjustDisk()
         case .pause(let duration): machine.pause(for: duration)
+        case .rot(let oneIn):
+            machine.diskFaults.rotOneIn = oneIn
+            machine.adjustDisk()
         case .diskErrors(let operation, let oneIn):
             machine.diskFaults.inputOutputOneIn[operation] = oneIn == 0 ? nil : oneIn
             machine.adjustDisk()
@@ -280,7 +283,7 @@ package final class Town: @unchecked Sendable {
             operate(.resume)
             machine.with { [unowned self] relay in
                 let isDone =
-                    relay.queueLength == 0 && clientsAtWork == 0
+                    isAtRest(relay) && clientsAtWork == 0
                     && world.instant >= began + plan.spanMin
                 // At the second look also what follows a message's end has happened: its mark is
                 // synced, and its large file gone.
@@ -336,6 +339,7 @@ final class TownEvents: EventSink, @unchecked Sendable {
     /// A report to the postmaster that is refused for good, or whose time is over, is told of by
     /// nobody but the log.
     private func heed(_ event: Event) {
+        if town.isRotten { town.ledger.damage.heed(event) }
         switch event {
         case .accepted(let report):
             if let about = report.about { town.ledger.subjects[report.id.text] = about.text }

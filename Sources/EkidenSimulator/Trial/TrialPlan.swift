@@ -32,6 +32,8 @@ enum TrialFault {
     case noInodes(Bool)
     /// The process gets no processor for a while.
     case pause(Duration)
+    /// From now on a bit of one read in so many has rotted, for good.
+    case rot(oneIn: Int)
     case diskErrors(SimDiskOperation, oneIn: Int)
     case diskSlow(Bool)
     case clock(Duration)
@@ -53,7 +55,7 @@ enum TrialFault {
         "kill", "power-loss", "stop", "crash-at-operation", "weather", "host-down",
         "host-trouble", "names", "moved-exchangers", "disk-full", "no-inodes", "pause",
         "disk-errors", "disk-slow",
-        "clock", "operator",
+        "clock", "operator", "rot",
     ]
 
     var name: String {
@@ -70,6 +72,7 @@ enum TrialFault {
         case .diskFull: "disk-full"
         case .noInodes: "no-inodes"
         case .pause: "pause"
+        case .rot: "rot"
         case .diskErrors: "disk-errors"
         case .diskSlow: "disk-slow"
         case .clock: "clock"
@@ -120,6 +123,8 @@ package struct TrialPlan {
     /// Until then things go wrong; afterwards all is well.
     let troubleSpan: Duration
     var faults: [(after: Duration, fault: TrialFault)] = []
+    /// Bits rot in one world in fifteen: in one read in so many; 0: none do.
+    let rotOneIn: Int
     let segmentBytes: Int
     let largeBytes: Int
     let cacheBytes: Int
@@ -153,6 +158,7 @@ package struct TrialPlan {
         hasWarmCache = !random.once(in: 3)
         shufflesReady = random.once(in: 2)
         security = random.pick(Security.allCases)
+        rotOneIn = Self.drawRot(seed, diet)
         drawHosts(random.branch())
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
@@ -258,7 +264,15 @@ package struct TrialPlan {
                 if !diet.without.contains(end.name) { faults.append((later, end)) }
             }
         }
+        if rotOneIn > 0 { faults.append((troubleSpan / 4, .rot(oneIn: rotOneIn))) }
         faults = Array(faults.prefix(diet.faultsMax))
+    }
+
+    /// From random numbers of its own: worlds without rot are what they are without it.
+    private static func drawRot(_ seed: UInt64, _ diet: Diet) -> Int {
+        let random = SimRandom(seed: seed ^ 0x726f_7473)
+        guard random.once(in: 15), !diet.without.contains("rot") else { return 0 }
+        return random.pick([10, 40, 200])
     }
 
     private func drawFault(_ random: SimRandom) -> TrialFault {
@@ -297,7 +311,8 @@ package struct TrialPlan {
         case .diskErrors(let operation, _): .diskErrors(operation, oneIn: 0)
         case .diskSlow: .diskSlow(false)
         case .clock(let step): .clock(.seconds(-step.wholeSeconds))
-        case .kill, .powerLoss, .stop, .crash, .moveExchangers, .pause, .operate: nil
+        case .kill, .powerLoss, .stop, .crash, .moveExchangers, .pause, .operate, .rot:
+            nil
         }
     }
 
