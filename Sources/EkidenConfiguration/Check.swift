@@ -8,6 +8,7 @@ enum Check {
         relay(configuration, &loading)
         listeners(configuration, &loading)
         certificates(configuration, &loading)
+        certificateUsers(configuration, &loading)
         openRelays(configuration, &loading)
         logins(configuration, &loading)
         spool(configuration, &loading)
@@ -184,17 +185,45 @@ enum Check {
         }
     }
 
+    private static func certificateUsers(_ c: Configuration, _ loading: inout Loading) {
+        let isAsked = c.listeners.contains { $0.clientCertificate != .off }
+        for (index, user) in c.certificateUsers.enumerated() {
+            let path = "certificate_user[\(index)]"
+            if user.fingerprint == nil, user.subject == nil {
+                loading.error(
+                    at: loading.position(of: path + ".name"),
+                    "nothing says which certificate is \(user.name)'s; set fingerprint or subject"
+                )
+            }
+            if !isAsked {
+                loading.warning(
+                    at: loading.position(of: path + ".name"),
+                    "no listener asks for client certificates; set listener.client_certificate"
+                )
+            }
+            let vouched = c.listeners.contains { $0.clientAuthorities != nil }
+            if user.subject != nil, isAsked, !vouched {
+                loading.error(
+                    at: loading.position(of: path + ".subject"),
+                    "a name in a certificate proves nothing while nobody vouches for it; set "
+                        + "listener.client_authorities, or a fingerprint instead"
+                )
+            }
+        }
+    }
+
     private static func logins(_ c: Configuration, _ loading: inout Loading) {
         for (index, listener) in c.listeners.enumerated() {
             let path = "listener[\(index)]"
-            if listener.auth != .off, c.auth.users == nil {
+            let auth = c.auth(of: listener)
+            if auth != .off, !c.hasUsers {
                 loading.error(
                     at: loading.position(of: path + ".auth"),
                     "listener \"\(listener.name)\" lets clients log in, but there are no users; "
-                        + "set auth.users"
+                        + "set auth.users, or list certificates with [[certificate_user]]"
                 )
             }
-            if listener.auth == .off, !listener.authWithoutTLSFor.isEmpty {
+            if auth == .off, !listener.authWithoutTLSFor.isEmpty {
                 loading.warning(
                     at: loading.position(of: path + ".auth_without_tls_for"),
                     "listener.auth_without_tls_for has no effect while listener.auth is \"off\"; "

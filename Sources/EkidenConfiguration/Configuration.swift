@@ -13,6 +13,7 @@ package struct Configuration: Sendable, Equatable {
     /// At least one.
     package var listeners = [Listener()]
     package var auth = Auth()
+    package var certificateUsers: [CertificateUser] = []
     package var rewriting = Rewriting()
     package var spool = Spool()
     package var retry = Retry()
@@ -36,6 +37,16 @@ package struct Configuration: Sendable, Equatable {
         if listener.role == .submission { return .required }
         return certificates.isEmpty ? .off : .optional
     }
+
+    /// Whether clients of a listener may log in: what it says, else what its role makes of it.
+    package func auth(of listener: Listener) -> AuthMode {
+        if let auth = listener.auth { return auth }
+        // RFC 6409 §4.3: submission without authentication is refused by default.
+        return listener.role == .relay || !hasUsers ? .off : .required
+    }
+
+    /// Somebody could log in.
+    package var hasUsers: Bool { auth.users != nil || !certificateUsers.isEmpty }
 
     /// Names that are this relay: for recognising itself among the mail hosts of a domain.
     package var ownNames: [Domain] { [relay.hostname] + relay.names }
@@ -133,7 +144,8 @@ extension Configuration {
         package var clientAuthorities: String?
         package var proxyFrom: [NetworkPrefix] = []
         package var xclientFrom: [NetworkPrefix] = []
-        package var auth = AuthMode.off
+        /// nil: as its role has it; see `Configuration.auth(of:)`.
+        package var auth: AuthMode?
         package var authWithoutTLSFor: [NetworkPrefix] = []
         package var banner = "ESMTP Ekiden"
         package var maxConnections = 1000
@@ -146,6 +158,16 @@ extension Configuration {
         package var commandTimeout: Duration = .seconds(300)
         package var dataBlockTimeout: Duration = .seconds(180)
         package var messageTimeout: Duration = .seconds(3600)
+    }
+
+    /// A client certificate that stands for a user.
+    package struct CertificateUser: Sendable, Equatable {
+        /// The user's.
+        package var name = "user"
+        /// SHA-256 of the certificate, 64 hexadecimal digits in lower case.
+        package var fingerprint: String?
+        /// A name in a certificate that the listener's client_authorities vouch for.
+        package var subject: String?
     }
 
     package enum AuthMode: String, Sendable, CaseIterable {

@@ -208,6 +208,7 @@ struct IngressSession: ~Copyable {
             }
             let facts = try await connection.secure(with: engine)
             session.secured(facts)
+            session.certificateLogin = facts.peer.flatMap { policy.user(of: $0) }
             client.tls = facts
             return true
         } catch {
@@ -271,14 +272,14 @@ struct IngressSession: ~Copyable {
         }
     }
 
-    /// The client may send to anywhere: for its network, or for the user who logged in.
-    var mayRelay: Bool { session.login != nil || policy.mayRelay(client.endpoint.address) }
+    /// The client may send to anywhere: for its network, or for the user it is.
+    var mayRelay: Bool { session.user != nil || policy.mayRelay(client.endpoint.address) }
 
     /// Takes over what the session knows of the client by now.
     mutating func noteClient() {
         client.helo = session.helo
         client.inboundProtocol = session.inboundProtocol
-        client.login = session.login
+        client.login = session.user
     }
 
     // MARK: Words

@@ -17,6 +17,8 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var xclientFrom: [NetworkPrefix] = []
     /// Networks whose clients may log in without TLS.
     package var authWithoutTLSFor: [NetworkPrefix]
+    /// Client certificates that stand for users; the first that fits counts.
+    package var certificateUsers: [CertificateUser] = []
     /// Where bare `<postmaster>` goes; nil: answered 451 (RFC 5321 §4.5.1).
     package var postmaster: Address?
     /// Received fields at which a message is in a loop.
@@ -91,6 +93,11 @@ package struct ListenerPolicy: Sendable, Equatable {
 
     package func mayLogInWithoutTLS(_ client: HostAddress) -> Bool {
         authWithoutTLSFor.contains { $0.contains(client) }
+    }
+
+    /// Whose the certificate is; nil: nobody's whom this listener knows.
+    package func user(of certificate: PeerCertificate) -> String? {
+        certificateUsers.first { $0.fits(certificate) }?.name
     }
 
     package func isLenient(_ client: HostAddress) -> Bool {

@@ -146,12 +146,13 @@ final class RelaySettings: Sendable {
     }
 
     private func auth(of listener: Configuration.Listener) -> AuthSettings? {
-        guard listener.auth != .off else { return nil }
+        let mode = configuration.auth(of: listener)
+        if mode == .off { return nil }
         return AuthSettings(
             mechanisms: configuration.auth.mechanisms.compactMap {
                 SASLMechanism(rawValue: $0.rawValue)
             },
-            isRequired: listener.auth == .required
+            isRequired: mode == .required
         )
     }
 
@@ -205,6 +206,9 @@ final class RelaySettings: Sendable {
         )
         policy.proxyFrom = listener.proxyFrom
         policy.xclientFrom = listener.xclientFrom
+        policy.certificateUsers = configuration.certificateUsers.map {
+            CertificateUser(name: $0.name, fingerprint: $0.fingerprint, subject: $0.subject)
+        }
         return policy
     }
 }

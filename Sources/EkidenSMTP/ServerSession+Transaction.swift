@@ -40,7 +40,7 @@ extension ServerSession {
     // MARK: MAIL, RCPT, DATA
 
     mutating func mail(_ argument: GrammarScanner) -> ServerEffect {
-        if settings.auth?.isRequired == true, login == nil {
+        if settings.auth?.isRequired == true, user == nil {
             // RFC 4954 §6
             return reject(530, 5, 7, 0, "log in first", .loginRequired)
         }

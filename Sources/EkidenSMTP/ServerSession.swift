@@ -46,12 +46,14 @@ package struct ServerSession: Sendable {
     package private(set) var isExtended = false
     /// The TLS session, once there is one.
     package private(set) var security: TLSFacts?
-    /// Who the client is by its verified certificate, in the words of policy; set after `secured`.
+    /// Who the client is by its certificate, in the words of policy; set after `secured`.
     package var certificateLogin: String?
     /// The client's network is trusted so far that passwords may cross it in clear.
     package var mayLogInWithoutTLS: Bool
     /// Name of the user who logged in.
     package internal(set) var login: String?
+    /// Whose mail this is: of who logged in, else of whom the client's certificate names.
+    package var user: String? { login ?? certificateLogin }
     var errors = 0
     var commands = 0
 
@@ -265,6 +267,8 @@ package struct ServerSession: Sendable {
     package mutating func overridden(login: String? = nil) -> ServerEffect {
         beginAnew()
         self.login = login
+        // The certificate is the peer's own.
+        certificateLogin = nil
         return .reply(greeting)
     }
 

@@ -62,9 +62,9 @@ extension TestFiles {
         #expect(Set(paths).count == paths.count)
         #expect(
             Schema.sections.map(\.name) == [
-                "relay", "log", "control", "certificate", "listener", "auth", "rewriting", "spool",
-                "retry",
-                "sites", "route", "resolver", "delivery", "bounces", "limits",
+                "relay", "log", "control", "certificate", "listener", "auth", "certificate_user",
+                "rewriting", "spool", "retry", "sites", "route", "resolver", "delivery", "bounces",
+                "limits",
             ]
         )
     }
@@ -87,7 +87,9 @@ extension TestFiles {
             file: "example",
             hostname: "mail.example.org"
         )
-        #expect(inspection.problems.map(\.text) == [])
+        // Each setting at its default: certificates stand for users, and nobody asks for them.
+        let problems = inspection.problems.map(\.text)
+        #expect(problems.count == 1 && problems[0].contains("no listener asks for client cert"))
         #expect(inspection.configuration.routes.all.count == 1)
         #expect(inspection.configuration.listeners[0].maxRecipients == 1000)
         #expect(inspection.configuration.retry == Configuration.Retry())

@@ -3,7 +3,8 @@
 
 package enum Schema {
     static let sections: [SectionSchema] = [
-        relay, log, control, certificate, listener, auth, rewriting, spool, retry, sites, route,
+        relay, log, control, certificate, listener, auth, certificateUser, rewriting, spool, retry,
+        sites, route,
         resolver,
         delivery,
         bounces, limits,

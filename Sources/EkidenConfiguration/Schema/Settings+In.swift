@@ -230,11 +230,12 @@ extension Schema {
         Setting(
             "auth",
             \.auth,
-            .word,
-            example: #""required""#,
+            .optional(.word),
+            default: "required for submission if there are users, else off",
+            example: #""optional""#,
             """
             Whether clients may log in, so that they may send to anywhere wherever they are, or \
-            must before they send at all (530 5.7.0). Needs auth.users.
+            must before they send at all (530 5.7.0). Needs auth.users or [[certificate_user]].
             """
         ),
         Setting(
