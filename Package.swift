@@ -34,6 +34,7 @@ let runtime: Target.Dependency = "EkidenRuntime"
 let smtp: Target.Dependency = "EkidenSMTP"
 let crypto: Target.Dependency = "EkidenCrypto"
 let simulator: Target.Dependency = "EkidenSimulator"
+let kit: Target.Dependency = "TestKit"
 
 let stages: [Target.Dependency] = [
     "EkidenIngress", "EkidenRewriting", "EkidenSpool", "EkidenScheduler", "EkidenResolver",
@@ -53,16 +54,21 @@ var targets: [Target] = [
 // Foundations
 targets += library("EkidenMail", [])
 targets += library("EkidenRuntime", [mail], testedWith: [simulator])
-targets += library("EkidenCrypto", [mail, "CEkiden", "COpenSSL"])
-targets += library("EkidenSMTP", [mail, crypto], fixtures: ["Dialogues"])
+targets += library("EkidenCrypto", [mail, "CEkiden", "COpenSSL"], testedWith: [kit])
+targets += library("EkidenSMTP", [mail, crypto], testedWith: [kit], fixtures: ["Dialogues"])
 
 // Stages: none imports another
-targets += library("EkidenConfiguration", [mail, runtime], fixtures: ["Fixtures"])
+targets += library(
+    "EkidenConfiguration",
+    [mail, runtime],
+    testedWith: [kit],
+    fixtures: ["Fixtures"]
+)
 targets += library("EkidenRewriting", [mail])
 targets += library("EkidenIngress", [mail, runtime, crypto, smtp], testedWith: [simulator])
 targets += library("EkidenSpool", [mail, runtime, crypto], testedWith: [simulator])
 targets += library("EkidenScheduler", [mail, runtime])
-targets += library("EkidenResolver", [mail, runtime, "CResolv"], testedWith: [simulator])
+targets += library("EkidenResolver", [mail, runtime, "CResolv"], testedWith: [simulator, kit])
 targets += library("EkidenDelivery", [mail, runtime, smtp], testedWith: [simulator])
 targets += library("EkidenOutcome", [mail])
 
@@ -97,6 +103,16 @@ targets += [
         swiftSettings: settings
     ),
 ]
+
+// What several test targets share.
+targets.append(
+    .target(
+        name: "TestKit",
+        dependencies: [mail, crypto, smtp],
+        path: "Tests/TestKit",
+        swiftSettings: settings
+    )
+)
 
 targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))
 targets.append(

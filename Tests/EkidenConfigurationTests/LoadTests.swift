@@ -2,6 +2,7 @@
 // of wrong configurations with the errors they must give.
 
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenConfiguration
@@ -332,7 +333,7 @@ private func seconds(_ number: Int64) -> Duration { .seconds(number) }
                     for row in section.rows where random.below(4) == 0 {
                         let isExample = random.below(3) == 0
                         text +=
-                            "\(row.name) = \(isExample ? row.example : random.element(values))\n"
+                            "\(row.name) = \(isExample ? row.example : random.pick(values))\n"
                     }
                 }
             }

@@ -2,6 +2,7 @@
 // column invalid ones are refused.
 
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenConfiguration
@@ -178,14 +179,14 @@ extension TOMLDateTime {
         let alphabet = pieces.unicodeScalars.map { Array(String($0).utf8) } + [[0xff], [0x80]]
         var random = TestRandom(seed: 20_261_121)
         for _ in 0..<6_000 {
-            var bytes = Array(random.element(seeds).utf8)
+            var bytes = Array(random.pick(seeds).utf8)
             for _ in 0...random.below(6) {
                 let at = random.below(bytes.count + 1)
                 switch random.below(4) {
-                case 0: bytes.insert(contentsOf: random.element(alphabet), at: at)
+                case 0: bytes.insert(contentsOf: random.pick(alphabet), at: at)
                 case 1: if at < bytes.count { bytes.remove(at: at) }
                 case 2: bytes.removeSubrange(at...)
-                default: bytes += Array(random.element(seeds).utf8)
+                default: bytes += Array(random.pick(seeds).utf8)
                 }
             }
             do throws(TOMLError) {

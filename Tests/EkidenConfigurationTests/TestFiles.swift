@@ -48,24 +48,6 @@ enum TestFiles {
     }
 }
 
-/// A small generator with a seed, so that a failure can be repeated.
-struct TestRandom {
-    private var state: UInt64
-
-    init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 | 1 }
-
-    mutating func next() -> UInt64 {
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return state
-    }
-
-    mutating func below(_ bound: Int) -> Int { Int(next() >> 1) % bound }
-
-    mutating func element<T>(_ array: [T]) -> T { array[below(array.count)] }
-}
-
 extension TestFiles {
     static func environment(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 }

@@ -1,4 +1,5 @@
 import EkidenCrypto
+import TestKit
 import Testing
 
 @Suite struct Base64Tests {
@@ -22,7 +23,7 @@ import Testing
     }
 
     @Test func `every value has one text and comes back`() {
-        var random = CryptoTestRandom(seed: 11)
+        var random = TestRandom(seed: 11)
         for count in 0..<200 {
             let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
             #expect(Base64.decode(Base64.encode(bytes)) == bytes)
@@ -30,7 +31,7 @@ import Testing
     }
 
     @Test func `random text decodes to what encodes to it, or not at all`() {
-        var random = CryptoTestRandom(seed: 12)
+        var random = TestRandom(seed: 12)
         let letters = Array("AQgwZ9+/=b \n".utf8)
         var decoded = 0
         for _ in 0..<20_000 {
@@ -45,17 +46,5 @@ import Testing
             #expect(Base64.encode(bytes) == text)
         }
         #expect(decoded > 1000)
-    }
-}
-
-/// xorshift64*, for reproducible tests.
-struct CryptoTestRandom {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 | 1 }
-    mutating func next() -> UInt64 {
-        state ^= state >> 12
-        state ^= state << 25
-        state ^= state >> 27
-        return (state &* 0x2545_f491_4f6c_dd1d) >> 16
     }
 }

@@ -1,4 +1,5 @@
 import EkidenCrypto
+import TestKit
 import Testing
 
 @Suite struct ScramKeysTests {
@@ -111,7 +112,7 @@ import Testing
     }
 
     @Test func `random bytes are prepared to a fixed point or refused`() {
-        var random = CryptoTestRandom(seed: 5)
+        var random = TestRandom(seed: 5)
         for _ in 0..<5000 {
             let count = Int(random.next() % 12)
             let bytes = (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next() >> 3) }

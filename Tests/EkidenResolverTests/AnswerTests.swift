@@ -1,6 +1,7 @@
 import EkidenMail
 import EkidenResolver
 import EkidenRuntime
+import TestKit
 import Testing
 
 private let mxOfExample = NameQuestion(name: "example.test", type: RecordType.mx)

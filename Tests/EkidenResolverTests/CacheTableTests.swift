@@ -1,6 +1,7 @@
 import EkidenMail
 import EkidenResolver
 import EkidenRuntime
+import TestKit
 import Testing
 
 private func at(_ seconds: Int64) -> Instant { Instant(nanoseconds: seconds * 1_000_000_000) }

@@ -81,21 +81,6 @@ struct PacketWriter {
     }
 }
 
-/// Small and seeded, so that a failing case comes back.
-struct TestRandom {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 | 1 }
-
-    mutating func next() -> UInt64 {
-        state ^= state << 13
-        state ^= state >> 7
-        state ^= state << 17
-        return state
-    }
-
-    mutating func below(_ bound: Int) -> Int { Int(next() % UInt64(bound)) }
-}
-
 func address(_ text: String) -> HostAddress {
     guard let address = HostAddress(text) else { preconditionFailure("not an address: \(text)") }
     return address

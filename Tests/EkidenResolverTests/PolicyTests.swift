@@ -1,5 +1,6 @@
 import EkidenMail
 import EkidenResolver
+import TestKit
 import Testing
 
 private func mx(_ preference: UInt16, _ name: String) -> RecordData {

@@ -5,6 +5,7 @@ import EkidenMail
 import EkidenResolver
 import EkidenRuntime
 import Synchronization
+import TestKit
 
 /// `@unchecked Sendable`: everything happens on the test's own thread.
 final class TestWorld: @unchecked Sendable {

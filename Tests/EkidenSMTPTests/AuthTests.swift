@@ -1,5 +1,6 @@
 import EkidenCrypto
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -199,7 +200,7 @@ private func loggingIn(_ mechanism: SASLMechanism, _ messages: [String]) -> SASL
         ].map { Array($0.utf8) } + [[0xff], [0xc3], [0x0d], [0x0a], []]
 
     @Test func `no words of a client bring an exchange out of order`() {
-        var random = Random(seed: 4711)
+        var random = TestRandom(seed: 4711)
         var asked = 0
         for _ in 0..<30_000 {
             let mechanism = random.pick(SASLMechanism.allCases)
@@ -227,7 +228,7 @@ private func loggingIn(_ mechanism: SASLMechanism, _ messages: [String]) -> SASL
     }
 
     @Test func `no lines bring a session out of order`() {
-        var random = Random(seed: 815)
+        var random = TestRandom(seed: 815)
         for seed in 0..<300 {
             var driver = ServerDriver(
                 settings,
@@ -248,7 +249,7 @@ private func loggingIn(_ mechanism: SASLMechanism, _ messages: [String]) -> SASL
         }
     }
 
-    private func words(_ random: inout Random) -> [UInt8] {
+    private func words(_ random: inout TestRandom) -> [UInt8] {
         var message: [UInt8] = []
         for _ in 0..<random.below(7) { message += random.pick(Self.pieces) }
         if !message.isEmpty, random.below(4) == 0 {
@@ -271,7 +272,7 @@ private func loggingIn(_ mechanism: SASLMechanism, _ messages: [String]) -> SASL
     func `what is no xtext is refused`(_ text: String) { #expect(XText.decode(text) == nil) }
 
     @Test func `random text is decoded to no more bytes than it has, or refused`() {
-        var random = Random(seed: 3)
+        var random = TestRandom(seed: 3)
         let letters = bytes("+0123AF3dD=a<>@ .")
         for _ in 0..<5000 {
             let text = (0..<random.below(12)).map { _ in random.pick(letters) }.text

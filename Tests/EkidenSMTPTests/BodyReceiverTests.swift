@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -60,26 +61,6 @@ private struct Received {
             body += run
         }
         self.receiver = receiver
-    }
-}
-
-extension BodyReceiver {
-    /// Feeds one piece; how many bytes it took, and what it handed on.
-    mutating func take(_ piece: [UInt8]) -> (count: Int, run: [UInt8]) {
-        piece.withUnsafeBytes { input in
-            var run = MessageRun()
-            let count = receive(input, into: &run)
-            return (count, Array(run.pointer))
-        }
-    }
-}
-
-extension BodyReceiver {
-    /// Ends a counted message; what it handed on.
-    mutating func finish() -> [UInt8] {
-        var run = MessageRun()
-        end(into: &run)
-        return Array(run.pointer)
     }
 }
 
@@ -151,7 +132,7 @@ private func check(_ input: [UInt8], _ pieces: [[UInt8]]) {
     }
 
     @Test func `random bytes in random fragments agree with the plain reading`() {
-        var random = Random(seed: 11)
+        var random = TestRandom(seed: 11)
         for round in 0..<3000 {
             let alphabet: [[UInt8]] = [
                 [13, 10], [13, 10], [13, 10, 0x2e], [0x2e], [10], [13], [0x61], bytes("some text "),
@@ -168,7 +149,7 @@ private func check(_ input: [UInt8], _ pieces: [[UInt8]]) {
     }
 
     @Test func `any CRLF message survives stuffing and unstuffing`() {
-        var random = Random(seed: 12)
+        var random = TestRandom(seed: 12)
         for _ in 0..<500 {
             var message: [UInt8] = []
             for _ in 0..<random.below(30) {
@@ -260,7 +241,7 @@ private func check(_ input: [UInt8], _ pieces: [[UInt8]]) {
     }
 
     @Test func `large messages come through whole, across the pieces of the fast way`() {
-        var random = Random(seed: 13)
+        var random = TestRandom(seed: 13)
         var message: [UInt8] = []
         while message.count < 60_000 {
             let dots = random.below(12) == 0 ? "." : ""

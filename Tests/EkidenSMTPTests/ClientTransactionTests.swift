@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -397,7 +398,7 @@ private let userUnknown = failed(.recipient, .recipient, .peerRejected, noUser, 
     }
 
     @Test func `any replies at all end with one result for each recipient`() {
-        var random = Random(seed: 71)
+        var random = TestRandom(seed: 71)
         let replies = [ok, ok, ok, go, go, noUser, later, tooMany, down, badOrder, Reply(250, "")]
         for _ in 0..<5000 {
             let count = 1 + random.below(5)

@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -59,7 +60,7 @@ private func read(_ pieces: [[UInt8]]) -> (found: [String], held: Int) {
     }
 
     @Test func `random bytes give the same lines in any fragments`() {
-        var random = Random(seed: 41)
+        var random = TestRandom(seed: 41)
         for _ in 0..<500 {
             var input: [UInt8] = []
             for _ in 0..<random.below(50) {

@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -74,7 +75,7 @@ private func check(_ content: [UInt8], _ pieces: [[UInt8]]) {
 
     @Test(arguments: 1...20)
     func `random messages in random chunks come out the same`(_ seed: Int) {
-        var random = Random(seed: UInt64(seed))
+        var random = TestRandom(seed: UInt64(seed))
         for _ in 0..<20 {
             let choices: [[UInt8]] = [
                 [13, 10], [13, 10], [13, 10], [0x2e], [0x61], [0], [0xe4], bytes(".\r\n"),
@@ -157,7 +158,7 @@ private func check(_ content: [UInt8], _ pieces: [[UInt8]]) {
 
     @Test(arguments: 1...10)
     func `whatever is sent in chunks, none of it is read as a command`(_ seed: Int) {
-        var random = Random(seed: UInt64(seed))
+        var random = TestRandom(seed: UInt64(seed))
         let poison = "QUIT\r\nMAIL FROM:<evil@b.example>\r\nRCPT TO:<e@d.example>\r\n.\r\nDATA\r\n"
         for _ in 0..<50 {
             var driver = ServerDriver(ServerSettings(hostName: "relay.example", errors: 10_000))

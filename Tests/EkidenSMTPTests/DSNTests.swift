@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -55,7 +56,7 @@ import Testing
 
     @Test(arguments: 1...20)
     func `random parameters never pass with anything that could break a line`(_ seed: Int) {
-        var random = Random(seed: UInt64(seed))
+        var random = TestRandom(seed: UInt64(seed))
         let pieces = [
             "rfc822;", "utf-8;", "a", "@", "+2B", "+0D", "+0A", "+", "\\x{", "FC", "20AC", "}",
             "0D",

@@ -1,5 +1,6 @@
 import EkidenMail
 import Glibc
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -144,7 +145,7 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
     @Test(arguments: Dialogue.all)
     func `in random fragments it speaks the same`(_ dialogue: Dialogue) {
         for seed in 1...5 {
-            var random = Random(seed: UInt64(seed))
+            var random = TestRandom(seed: UInt64(seed))
             run(dialogue) { $0.pieces(&random, upTo: 9) }
         }
     }

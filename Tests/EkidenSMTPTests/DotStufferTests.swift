@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -55,7 +56,7 @@ private func stuffer(leadingDot: Bool) -> DotStuffer {
     }
 
     @Test func `the scan agrees with a look at each byte`() {
-        var random = Random(seed: 21)
+        var random = TestRandom(seed: 21)
         for _ in 0..<4000 {
             var input: [UInt8] = []
             for _ in 0..<random.below(60) {

@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -108,7 +109,7 @@ private func parameters(_ text: String) -> [ESMTPParameter]? {
     }
 
     @Test func `random lines never crash the grammar, and what it takes is well-formed`() {
-        var random = Random(seed: 31)
+        var random = TestRandom(seed: 31)
         let parts = [
             "<", ">", "@", "\"", "\\", ".", "a", "b-", "_", "[", "]", "1.2.3.4", "IPv6:", "::1",
             ":", ",", " ", "=", "SIZE", "\u{e4}", "\0", "postmaster",

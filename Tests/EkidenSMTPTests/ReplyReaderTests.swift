@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -122,7 +123,7 @@ private func status(_ a: UInt8, _ b: UInt16, _ c: UInt16) -> EnhancedStatus { .i
     }
 
     @Test func `random bytes never crash it, and fragments make no difference`() {
-        var random = Random(seed: 61)
+        var random = TestRandom(seed: 61)
         for _ in 0..<1000 {
             var input: [UInt8] = []
             for _ in 0..<random.below(40) {

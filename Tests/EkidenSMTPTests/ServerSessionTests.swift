@@ -1,4 +1,5 @@
 import EkidenMail
+import TestKit
 import Testing
 
 @testable import EkidenSMTP
@@ -150,7 +151,7 @@ private let address = Address(localPart: "a", domain: Domain("b.example"))
     }
 
     @Test func `random commands never crash, and each gets one reply`() {
-        var random = Random(seed: 51)
+        var random = TestRandom(seed: 51)
         let lines = [
             "EHLO c", "HELO c", "MAIL FROM:<a@b.example>", "MAIL FROM:<> SIZE=9", "DATA", "RSET",
             "RCPT TO:<a@b.example>", "RCPT TO:<c@denied.example>", "NOOP", "VRFY x", "EXPN x",

@@ -1,23 +1,7 @@
 import EkidenMail
+import TestKit
 
 @testable import EkidenSMTP
-
-/// Small and repeatable: xorshift64*.
-struct Random {
-    private var state: UInt64
-    init(seed: UInt64) { state = seed &* 0x9e37_79b9_7f4a_7c15 | 1 }
-
-    mutating func next() -> UInt64 {
-        state ^= state >> 12
-        state ^= state << 25
-        state ^= state >> 27
-        return state &* 0x2545_f491_4f6c_dd1d
-    }
-
-    /// 0..<bound
-    mutating func below(_ bound: Int) -> Int { Int(next() >> 33) % bound }
-    mutating func pick<T>(_ choices: [T]) -> T { choices[below(choices.count)] }
-}
 
 func bytes(_ text: String) -> [UInt8] { Array(text.utf8) }
 
@@ -27,7 +11,7 @@ extension [UInt8] {
         stride(from: 0, to: count, by: size).map { Array(self[$0..<Swift.min($0 + size, count)]) }
     }
 
-    func pieces(_ random: inout Random, upTo size: Int) -> [[UInt8]] {
+    func pieces(_ random: inout TestRandom, upTo size: Int) -> [[UInt8]] {
         var pieces: [[UInt8]] = []
         var at = 0
         while at < count {

@@ -1,19 +1,18 @@
 import EkidenCrypto
 import EkidenMail
-
-@testable import EkidenSMTP
+import EkidenSMTP
 
 /// A server in miniature, as the ingress stage drives the values: bytes in, bytes out, no I/O.
 /// Its policy refuses senders at `bad.example` and recipients at `denied.example`. Its users are
 /// `anna` with the password `sesame`, and `tim`, whose password can't be looked up.
-struct ServerDriver {
-    var session: ServerSession
-    var newlines = BodyReceiver.Newlines.strict
-    private(set) var output: [UInt8] = []
-    private(set) var isClosed = false
-    private(set) var messages: [[UInt8]] = []
-    private(set) var envelopes: [ServerTransaction] = []
-    private(set) var rules: [String] = []
+package struct ServerDriver {
+    package var session: ServerSession
+    package var newlines = BodyReceiver.Newlines.strict
+    package private(set) var output: [UInt8] = []
+    package private(set) var isClosed = false
+    package private(set) var messages: [[UInt8]] = []
+    package private(set) var envelopes: [ServerTransaction] = []
+    package private(set) var rules: [String] = []
 
     private var reader = CommandLineReader()
     private var receiver: BodyReceiver?
@@ -23,16 +22,16 @@ struct ServerDriver {
     private var chunked: BodyReceiver?
     private var unread: [UInt8] = []
 
-    static let tls = TLSFacts(version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256")
+    package static let tls = TLSFacts(version: "TLSv1.3", cipher: "TLS_AES_128_GCM_SHA256")
 
     /// Of `anna`.
-    static let keys = ScramKeys(
+    package static let keys = ScramKeys(
         password: Array("sesame".utf8),
         salt: Array(0..<16),
         iterations: 4096
     )
 
-    init(
+    package init(
         _ settings: ServerSettings,
         security: TLSFacts? = nil,
         certificateLogin: String? = nil,
@@ -44,12 +43,12 @@ struct ServerDriver {
         send(session.greeting)
     }
 
-    mutating func takeOutput() -> [UInt8] {
+    package mutating func takeOutput() -> [UInt8] {
         defer { output = [] }
         return output
     }
 
-    mutating func receive(_ input: [UInt8]) {
+    package mutating func receive(_ input: [UInt8]) {
         unread += input
         while !isClosed, !unread.isEmpty {
             if chunk != nil {
@@ -195,5 +194,5 @@ struct ServerDriver {
         }
     }
 
-    private mutating func send(_ reply: Reply) { output += reply.wire.asArray }
+    private mutating func send(_ reply: Reply) { output += reply.wire.array }
 }
