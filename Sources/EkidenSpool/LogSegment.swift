@@ -184,7 +184,8 @@ final class SegmentSupply: @unchecked Sendable {
             spares.append(spare)
             refill()
         } else {
-            try? await disk.remove(spare)
+            spares.append(spare)
+            try? await dropSpare()
         }
     }
 
@@ -205,8 +206,7 @@ final class SegmentSupply: @unchecked Sendable {
         nextNumber += 1
         let path = SegmentName.segment(number)
         try await preallocate(path)
-        let file = try await disk.open(path, .readWrite, lane: .log)
-        return LogSegment(number: number, file: file, byteCount: segmentBytes)
+        return try await open(number, isReserve: false)
     }
 
     /// Makes an existing file of segment size the next segment. Its name is durable before it is
@@ -215,8 +215,13 @@ final class SegmentSupply: @unchecked Sendable {
     private func adopt(_ path: String, isReserve: Bool) async throws(DiskFailure) -> LogSegment {
         let number = nextNumber
         nextNumber += 1
+        try await rename(path, to: SegmentName.segment(number))
+        return try await open(number, isReserve: isReserve)
+    }
+
+    /// A file that can't be opened is a spare: were it forgotten, each try would leave one behind.
+    private func open(_ number: UInt32, isReserve: Bool) async throws(DiskFailure) -> LogSegment {
         let name = SegmentName.segment(number)
-        try await rename(path, to: name)
         let file: DiskFile
         do { file = try await disk.open(name, .readWrite, lane: .log) } catch {
             spares.append(name)

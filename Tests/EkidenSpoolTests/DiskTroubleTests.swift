@@ -47,6 +47,29 @@ import Testing
         }
     }
 
+    /// Whatever fails while a segment is made: a file nobody knows would stay until the next start.
+    @Test func `No file of the log is forgotten when making a segment fails`() throws {
+        for failing in 1...14 {
+            let test = TestWorld()
+            try test.world.run {
+                let spool = try await test.open()
+                let supply = spool.log.supply
+                await supply.settle()
+                test.disk.failures[test.disk.operationCount + failing] = .inputOutput
+                let taken = try await supply.take(usingReserve: false)
+                await supply.settle()
+                supply.refill()
+                await supply.settle()
+                let known = spool.log.segments.count + supply.fileCount + 1
+                let files = test.disk.image.files.filter { file in
+                    file.path.hasPrefix("log/") && !file.path.hasSuffix("footer")
+                }
+                #expect(files.count == known, "\(failing): \(files), taken \(taken.number)")
+                #expect(supply.next != nil)
+            }
+        }
+    }
+
     @Test func `A stop on a bad disk names the deliveries whose outcome it did not keep`() throws {
         let test = TestWorld()
         let id = try test.world.run {
