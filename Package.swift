@@ -114,6 +114,28 @@ targets.append(
     )
 )
 
+// Parsers and what strangers send them: a test of their corpora, or (deploy/fuzz) a fuzzer's target.
+let fuzzed: [Target.Dependency] = [
+    mail, runtime, smtp, kit, "EkidenConfiguration", "EkidenControl", "EkidenIngress",
+    "EkidenResolver", "EkidenRewriting", "EkidenSpool",
+]
+targets.append(
+    Context.environment["EKIDEN_FUZZ"] == nil
+        ? .testTarget(
+            name: "EkidenFuzzTests",
+            dependencies: fuzzed,
+            exclude: ["Corpus", "Fuzzer"],
+            swiftSettings: settings
+        )
+        : .executableTarget(
+            name: "ekiden-fuzz",
+            dependencies: fuzzed,
+            path: "Tests/EkidenFuzzTests",
+            sources: ["Targets", "Fuzzer"],
+            swiftSettings: settings
+        )
+)
+
 targets.append(.testTarget(name: "HouseTests", swiftSettings: settings))
 targets.append(
     .testTarget(

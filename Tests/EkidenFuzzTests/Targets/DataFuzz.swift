@@ -1,0 +1,61 @@
+// Balancers, name servers, files and the control socket.
+
+import EkidenConfiguration
+import EkidenControl
+import EkidenIngress
+import EkidenMail
+import EkidenResolver
+import EkidenRuntime
+
+enum DataFuzz {
+    /// What is found in the first bytes does not change with what follows.
+    static func proxy(_ input: [UInt8]) {
+        let whole = input.withUnsafeBytes { ProxyHeader.find(in: $0) }
+        for count in 0..<min(input.count, 600) {
+            let part = Array(input[..<count]).withUnsafeBytes { ProxyHeader.find(in: $0) }
+            switch part {
+            case .incomplete: continue
+            case .malformed: demand(whole == .malformed, "more bytes mend a malformed header")
+            case .header(_, let byteCount):
+                demand(byteCount <= count, "a header longer than what there was")
+                demand(part == whole, "more bytes change a header")
+            }
+            return
+        }
+    }
+
+    static func names(_ input: [UInt8]) {
+        let input = FuzzInput(input)
+        let types = [RecordType.mx, RecordType.a, RecordType.aaaa, RecordType.cname]
+        var inquiry = Inquiry(NameQuestion(name: "example.org", type: types[input.choice & 3]))
+        if case .done(let lookup, _) = inquiry.take(input.bytes) { _ = "\(lookup)" }
+        if let answer = Answer(input.bytes) {
+            demand(
+                answer.answers.count <= Answer.recordsPerSectionMax,
+                "more records than are looked at"
+            )
+        }
+        _ = HostTable(text: input.bytes)
+    }
+
+    static func configuration(_ input: [UInt8]) {
+        let inspection = Configuration.inspect(text: input, file: "f", hostname: "mail.example.org")
+        for problem in inspection.problems {
+            demand(!problem.text.utf8.contains(10), "a problem of two lines")
+        }
+    }
+
+    static func users(_ input: [UInt8]) {
+        if let table = try? UserTable(parsing: input) { _ = table.user(named: "anna") }
+    }
+
+    /// What is understood is understood the same when we say it.
+    static func control(_ input: [UInt8]) {
+        guard let request = try? input.withUnsafeBytes({ try ControlRequest(line: $0) }) else {
+            return
+        }
+        let line = request.line.array
+        let again = try? line.withUnsafeBytes { try ControlRequest(line: $0) }
+        demand(again == request, "said again it is another request")
+    }
+}
