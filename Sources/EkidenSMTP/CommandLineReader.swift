@@ -24,6 +24,8 @@ package struct CommandLineReader: Sendable {
         case endless
         /// NUL or another control character.
         case controlCharacter
+        /// Another protocol's; nothing that came is SMTP.
+        case foreign(ForeignProtocol)
     }
 
     /// Bytes of a line without end that are thrown away before the connection is given up.
@@ -42,6 +44,9 @@ package struct CommandLineReader: Sendable {
         lineBytesMax: Int = Limits.commandLineBytes
     ) -> Found {
         guard let lf = firstIndex(of: lineFeed, in: unread, from: scanned) else {
+            if discarded == 0, let foreign = ForeignProtocol.find(atStartOf: unread) {
+                return .refused(.foreign(foreign), consume: unread.count)
+            }
             scanned = unread.count
             if discarded == 0, unread.count < lineBytesMax {
                 return .nothing(consume: 0)
@@ -52,22 +57,36 @@ package struct CommandLineReader: Sendable {
                 ? .refused(.endless, consume: unread.count) : .nothing(consume: unread.count)
         }
         let length = discarded + lf + 1
+        let isWhole = discarded == 0
         scanned = 0
         discarded = 0
-        if length > Self.endlessLineBytes { return .refused(.endless, consume: lf + 1) }
-        // RFC 5321 §4.5.3.1.4: the limit counts the CRLF.
-        if length > lineBytesMax { return .refused(.tooLong, consume: lf + 1) }
-        // The line is taken to its LF even when that is bare, so that the answer comes at once.
-        guard lf > 0, unread[lf - 1] == carriageReturn else {
-            return .refused(.bareNewline, consume: lf + 1)
+        let refusal: Refusal
+        if length > Self.endlessLineBytes {
+            refusal = .endless
+        } else if length > lineBytesMax {
+            // RFC 5321 §4.5.3.1.4: the limit counts the CRLF.
+            refusal = .tooLong
+        } else if let flaw = Self.flaw(of: unread, endingAt: lf) {
+            refusal = flaw
+        } else {
+            return .line(length: lf - 1, consume: lf + 1)
         }
+        if isWhole, let foreign = ForeignProtocol.find(atStartOf: unread) {
+            return .refused(.foreign(foreign), consume: unread.count)
+        }
+        return .refused(refusal, consume: lf + 1)
+    }
+
+    /// Why that is no command line; it is taken to its LF even when that is bare, so that the answer
+    /// comes at once.
+    private static func flaw(of line: UnsafeRawBufferPointer, endingAt lf: Int) -> Refusal? {
+        guard lf > 0, line[lf - 1] == carriageReturn else { return .bareNewline }
         var hasControl = false
-        for byte in unread[..<(lf - 1)] {
-            if byte == carriageReturn { return .refused(.bareNewline, consume: lf + 1) }
+        for byte in line[..<(lf - 1)] {
+            if byte == carriageReturn { return .bareNewline }
             // A tab may stand at the end as white space (RFC 5321 §4.1.1); the grammar sees to it.
             if byte < 0x20 && byte != 0x09 || byte == 0x7f { hasControl = true }
         }
-        if hasControl { return .refused(.controlCharacter, consume: lf + 1) }
-        return .line(length: lf - 1, consume: lf + 1)
+        return hasControl ? .controlCharacter : nil
     }
 }

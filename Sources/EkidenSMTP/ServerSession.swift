@@ -54,7 +54,8 @@ package struct ServerSession: Sendable {
     package internal(set) var login: String?
     /// Whose mail this is: of who logged in, else of whom the client's certificate names.
     package var user: String? { login ?? certificateLogin }
-    var errors = 0
+    /// Refusals since the session began or the last message was accepted.
+    package internal(set) var errors = 0
     var commands = 0
 
     package init(_ settings: ServerSettings, mayLogInWithoutTLS: Bool = false) {
@@ -92,7 +93,11 @@ package struct ServerSession: Sendable {
         _ line: UnsafeRawBufferPointer,
         hasMoreInput: Bool = false
     ) -> ServerEffect {
-        if case .authenticating = phase { return response(line) }
+        if case .authenticating = phase {
+            // No base64 has a space in it.
+            if let foreign = ForeignProtocol.find(atStartOf: line) { return close(on: foreign) }
+            return response(line)
+        }
         if let refusal = countCommand() { return refusal }
         // RFC 5321 §4.1.1: white space before the CRLF is tolerated.
         var end = line.count
@@ -114,9 +119,7 @@ package struct ServerSession: Sendable {
             return effect
         case .notOffered:
             return reject(502, 5, 5, 1, "command not offered", .notOffered)
-        case .otherProtocol:
-            let reply = Reply(421, EnhancedStatus(4, 7, 0), "this is a mail server; closing")
-            return close(reply, .otherProtocol)
+        case .http: return close(on: .http)
         case .unknown:
             return reject(500, 5, 5, 2, "command not recognized", .unknownCommand)
         }
@@ -124,6 +127,7 @@ package struct ServerSession: Sendable {
 
     /// A line the reader refused.
     package mutating func refused(_ refusal: CommandLineReader.Refusal) -> ServerEffect {
+        if case .foreign(let foreign) = refusal { return close(on: foreign) }
         if case .authenticating = phase { return refusedResponse(refusal) }
         if let refusal = countCommand() { return refusal }
         switch refusal {
@@ -138,6 +142,7 @@ package struct ServerSession: Sendable {
             return close(reply, .lineTooLong)
         case .controlCharacter:
             return reject(500, 5, 5, 2, "control character in a command", .syntax)
+        case .foreign(let foreign): return close(on: foreign)
         }
     }
 

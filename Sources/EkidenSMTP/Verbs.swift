@@ -63,13 +63,6 @@ struct Verb: Sendable {
         "ETRN", "TURN", "ATRN", "SEND", "SOML", "SAML", "BURL", "XFORWARD", "LHLO",
     ]
 
-    /// Words of other protocols. Who says them is no mail client: a browser made to talk to us, or
-    /// a scanner; whatever follows must not be read as commands.
-    static let otherProtocols: [StaticString] = [
-        "GET", "POST", "PUT", "HEAD", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH", "PRI",
-        "HOST:", "USER-AGENT:", "CONTENT-TYPE:", "CONTENT-LENGTH:",
-    ]
-
     private static func row(
         _ name: Name,
         _ word: StaticString,
@@ -90,18 +83,18 @@ struct Verb: Sendable {
     enum Lookup {
         case verb(Verb)
         case notOffered
-        case otherProtocol
+        case http
         case unknown
     }
 
     static func look(up word: UnsafeRawBufferPointer) -> Lookup {
         for verb in table where isSame(verb.word, word) { return .verb(verb) }
         if knownElsewhere.contains(where: { isSame($0, word) }) { return .notOffered }
-        if otherProtocols.contains(where: { isSame($0, word) }) { return .otherProtocol }
+        if ForeignProtocol.isHTTP(word: word) { return .http }
         return .unknown
     }
 
-    private static func isSame(_ known: StaticString, _ word: UnsafeRawBufferPointer) -> Bool {
+    static func isSame(_ known: StaticString, _ word: UnsafeRawBufferPointer) -> Bool {
         guard known.utf8CodeUnitCount == word.count else { return false }
         for i in 0..<word.count where GrammarScanner.upper(word[i]) != known.utf8Start[i] {
             return false

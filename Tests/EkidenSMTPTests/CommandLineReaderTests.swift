@@ -24,6 +24,7 @@ private func read(_ pieces: [[UInt8]]) -> (found: [String], held: Int) {
                 found.append("\(refusal)")
                 unread.removeFirst(consume)
                 if refusal == .endless { return (found, held) }
+                if case .foreign = refusal { return (found, held) }
             }
         }
         held = max(held, unread.count)
@@ -49,6 +50,31 @@ private func read(_ pieces: [[UInt8]]) -> (found: [String], held: Int) {
                 #expect(found == [isLong ? "tooLong" : line.text, "NOOP"])
             }
         }
+    }
+
+    @Test func `other protocols are known by their first bytes, however they are cut`() {
+        let http = "foreign(EkidenSMTP.ForeignProtocol.http)"
+        let tls = "foreign(EkidenSMTP.ForeignProtocol.tls)"
+        for (text, expected) in [
+            ("NOOP\r\nPOST /x HTTP/1.1\nRCPT TO:<a@b>\r\n", ["NOOP", http]),
+            ("options \u{1}", [http]), ("\u{16}\u{3}\u{1}\r\n\u{0}", [tls]),
+            ("NOOP\r\n\u{16}\u{3}", ["NOOP", tls]),
+            // Of complete lines the session's table has the say.
+            ("GET /\r\n", nil),
+            // A word that only begins like one, or stands elsewhere.
+            ("GETAWAY x\u{1}\r\n", ["controlCharacter"]), ("x GET \u{16}\u{3}\n", ["bareNewline"]),
+            ("\u{16}x\r\n", ["controlCharacter"]),
+        ] {
+            let input = bytes(text)
+            for size in 1...input.count {
+                let found = read(input.pieces(of: size)).found
+                if let expected { #expect(found == expected, "in pieces of \(size)") }
+            }
+            if expected == nil { #expect(read([input]).found == ["GET /"]) }
+        }
+        // The rest of a line that is too long is no line's start.
+        let long = [UInt8](repeating: 0x78, count: 3000)
+        #expect(read([long, bytes("GET /"), bytes("\r\nNOOP\r\n")]).found == ["tooLong", "NOOP"])
     }
 
     @Test func `a line without end is given up, in bounded memory`() {

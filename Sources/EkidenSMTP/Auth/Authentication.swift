@@ -120,6 +120,7 @@ extension ServerSession {
             let text = "bare CR or LF in a response; lines must end in CRLF"
             return reject(500, 5, 5, 2, text, .bareNewline)
         case .controlCharacter: return refuseBase64()
+        case .foreign(let foreign): return close(on: foreign)
         case .endless:
             let reply = Reply(421, EnhancedStatus(4, 7, 0), "line without end; closing")
             return close(reply, .lineTooLong)
