@@ -104,6 +104,7 @@ enum Check {
                     "listener.max_message_size is under 64KiB, which clients may rely on; raise it"
                 )
             }
+            defences(listener, path, &loading)
             if listener.messageTimeout < listener.dataBlockTimeout,
                 loading.isSet(path + ".data_block_timeout")
             {

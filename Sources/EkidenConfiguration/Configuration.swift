@@ -158,6 +158,16 @@ extension Configuration {
         package var commandTimeout: Duration = .seconds(300)
         package var dataBlockTimeout: Duration = .seconds(180)
         package var messageTimeout: Duration = .seconds(3600)
+        package var greetDelay: Duration = .zero
+        package var earlyTalker = EarlyTalker.refuse
+        /// nil: errors are answered at once.
+        package var tarpitAfter: Int?
+        package var tarpitDelay: Duration = .seconds(1)
+    }
+
+    package enum EarlyTalker: String, Sendable, CaseIterable {
+        case refuse
+        case log
     }
 
     /// A client certificate that stands for a user.

@@ -62,6 +62,7 @@ struct IngressSession: ~Copyable {
             // A balancer may have said who the client is.
             session.mayOverride = policy.mayOverride(client.endpoint.address)
             session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
+            if policy.greetDelay != nil, try await !delayGreeting() { return }
             queue(session.greeting)
             try await converse()
         } catch {
@@ -148,6 +149,7 @@ struct IngressSession: ~Copyable {
         case .reply(let reply):
             queue(reply)
         case .reject(let reply, let rule):
+            if policy.tarpit != nil { try await holdBack() }
             queue(reply)
             log(reply, rule: rule)
         case .close(let reply, let rule):
@@ -304,7 +306,7 @@ struct IngressSession: ~Copyable {
         refused = RefusalSubject()
     }
 
-    private mutating func close(_ reply: Reply, rule: String?) async throws(IOFailure) {
+    mutating func close(_ reply: Reply, rule: String?) async throws(IOFailure) {
         if let rule { log(reply, rule: rule) }
         queue(reply)
         connection.setDeadline(connection.loop.turnTime + .seconds(5))

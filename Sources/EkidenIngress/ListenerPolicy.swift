@@ -30,6 +30,10 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var connections: Int
     package var timeouts: Timeouts
     package var tls: ListenerTLS?
+    /// nil: the banner is sent at once, and who talks before it is none the worse for it.
+    package var greetDelay: GreetDelay?
+    /// nil: replies to errors come at once, to the last.
+    package var tarpit: Tarpit?
 
     /// How long a client may take. RFC 5321 §4.5.3.2 gives the minima for servers: five minutes
     /// for a command (§4.5.3.2.7), three for a block of data (§4.5.3.2.5).

@@ -209,6 +209,7 @@ final class RelaySettings: Sendable {
         policy.certificateUsers = configuration.certificateUsers.map {
             CertificateUser(name: $0.name, fingerprint: $0.fingerprint, subject: $0.subject)
         }
+        listener.apply(to: &policy)
         return policy
     }
 }

@@ -151,7 +151,7 @@ extension Schema {
         Where mail comes in, and on what terms. Each [[listener]] is one set of terms. Without \
         any, the relay listens on 127.0.0.1:2525 and [::1]:2525 and takes mail from this machine.
         """,
-        listenerPlaces + listenerTLS + listenerLimits + listenerTimes
+        listenerPlaces + listenerTLS + listenerLimits + listenerTimes + listenerDefences
     )
 
     private static let listenerPlaces: [Setting<Configuration.Listener>] = [

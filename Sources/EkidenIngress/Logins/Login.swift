@@ -24,7 +24,7 @@ extension IngressSession {
         case .refused(let delay, let lockedOut):
             logLogin(mechanism, user: question.user, failure: "login-failed")
             if let lockedOut { logLockout(lockedOut, question.user) }
-            try await hold(delay)
+            try await hold(until: connection.loop.now() + delay)
             return try await performLogged(session.loginRefused(rule: "login-failed"))
         case .unavailable(let text, let rule):
             logLogin(mechanism, user: question.user, failure: rule)
@@ -36,16 +36,6 @@ extension IngressSession {
     private mutating func performLogged(_ effect: ServerEffect) async throws(IOFailure) -> Bool {
         if case .reject(let reply, _) = effect { return try await perform(.reply(reply)) }
         return try await perform(effect)
-    }
-
-    /// Keeps a client waiting that guesses; it costs us nothing but its connection.
-    private mutating func hold(_ delay: Duration) async throws(IOFailure) {
-        let loop = connection.loop
-        connection.setDeadline(loop.now() + delay)
-        switch await loop.wait(connection.handle, for: []) {
-        case .cancelled: throw .cancelled
-        case .timedOut, .ready: return
-        }
     }
 
     private mutating func logLogin(_ mechanism: SASLMechanism, user: String, failure: String?) {
