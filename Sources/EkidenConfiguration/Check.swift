@@ -7,6 +7,7 @@ enum Check {
     static func run(_ configuration: Configuration, _ loading: inout Loading) {
         relay(configuration, &loading)
         listeners(configuration, &loading)
+        rates(configuration, &loading)
         certificates(configuration, &loading)
         certificateUsers(configuration, &loading)
         openRelays(configuration, &loading)

@@ -12,6 +12,7 @@ package struct Configuration: Sendable, Equatable {
     package var certificates: [Certificate] = []
     /// At least one.
     package var listeners = [Listener()]
+    package var rates: [RateLimit] = []
     package var auth = Auth()
     package var certificateUsers: [CertificateUser] = []
     package var rewriting = Rewriting()
@@ -158,11 +159,53 @@ extension Configuration {
         package var commandTimeout: Duration = .seconds(300)
         package var dataBlockTimeout: Duration = .seconds(180)
         package var messageTimeout: Duration = .seconds(3600)
+        /// nil: a network may have all connections there are.
+        package var maxConnectionsPerNetwork: Int?
         package var greetDelay: Duration = .zero
         package var earlyTalker = EarlyTalker.refuse
         /// nil: errors are answered at once.
         package var tarpitAfter: Int?
         package var tarpitDelay: Duration = .seconds(1)
+    }
+
+    /// "60/m"
+    package struct Rate: Sendable, Equatable {
+        package var count: Int
+        package var period: Duration
+
+        package init(_ count: Int, per period: Duration) {
+            self.count = count
+            self.period = period
+        }
+    }
+
+    package struct RateLimit: Sendable, Equatable {
+        package enum Event: String, Sendable, CaseIterable {
+            case connections
+            case messages
+            case recipients
+        }
+
+        package enum Counter: String, Sendable, CaseIterable {
+            case client
+            case network
+            case user
+            case sender
+        }
+
+        package var name = ""
+        package var of = Event.messages
+        package var per = Counter.client
+        package var limit = Rate(60, per: .seconds(60))
+        /// nil: one period's worth.
+        package var burst: Int?
+        /// Empty: all of them.
+        package var listeners: [String] = []
+        package var exceptFor: [NetworkPrefix] = []
+        package var prefixIPv4 = 24
+        package var prefixIPv6 = 64
+
+        package init() {}
     }
 
     package enum EarlyTalker: String, Sendable, CaseIterable {

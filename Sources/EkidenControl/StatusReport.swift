@@ -76,6 +76,14 @@ package struct StatusReport: ControlRow {
     package var spool = Spool()
     package var resolver = Resolver()
     package var rates = Rates()
+    /// One for each listener, however many addresses it has.
+    package var connections: [ConnectionLimits] = []
+    /// In the order of the configuration.
+    package var limits: [RateRow] = []
+    /// nil: nobody may log in.
+    package var logins: LoginLimits?
+    /// Sessions of all listeners together that the process has descriptors for.
+    package var sessionsMax: Int?
     /// The relay is stopping.
     package var isStopping = false
 
@@ -142,6 +150,10 @@ package struct StatusReport: ControlRow {
             w.field("deferred", seconds: rates.deferred)
             w.field("bounced", seconds: rates.bounced)
         }
+        w.field("sessions_max", sessionsMax)
+        w.field("connections", objects: connections) { limits, w in limits.write(&w) }
+        w.field("limits", objects: limits) { limit, w in limit.write(&w) }
+        if let logins { w.field("logins", object: logins) { logins, w in logins.write(&w) } }
     }
 
     package init(_ object: JSONObject) throws(JSONProblem) {
@@ -169,6 +181,12 @@ package struct StatusReport: ControlRow {
         spool = try Spool(try object.single("spool"))
         resolver = try Resolver(try object.single("resolver"))
         rates = try Rates(try object.single("rates_per_second"))
+        sessionsMax = try object.optionalInteger("sessions_max")
+        for limits in try object.objects("connections") {
+            connections.append(try ConnectionLimits(limits))
+        }
+        for limit in try object.objects("limits") { limits.append(try RateRow(limit)) }
+        if object["logins"] != nil { logins = try LoginLimits(try object.single("logins")) }
     }
 }
 

@@ -1,13 +1,17 @@
 import EkidenMail
 import Synchronization
 
-/// Counts a listener's connections, in all and per client address, so that no client and no crowd
-/// takes every slot. Shared by all loops.
+/// Counts a listener's connections, in all, per client address and, where the policy limits them,
+/// per network, so that no client and no crowd takes every slot. Shared by all loops.
 package final class ConnectionLedger: Sendable {
     private struct Counts {
         var total = 0
         var perClient: [HostAddress: Int] = [:]
+        var perNetwork: [NetworkPrefix: Int] = [:]
     }
+
+    /// What one customer of a provider, or one rack, usually has.
+    private static let networkBits = (v4: 24, v6: 64)
 
     private let counts = Mutex(Counts())
 
@@ -19,9 +23,12 @@ package final class ConnectionLedger: Sendable {
         case tooMany(limit: Int)
         /// This client has no slot left.
         case tooManyFromClient(limit: Int)
+        /// Its neighbours have taken all of their network's.
+        case tooManyFromNetwork(limit: Int, NetworkPrefix)
     }
 
-    /// Counts a connection in if the policy has a slot for it; then `leave` counts it out.
+    /// Counts a connection in if the policy has a slot for it; then `leave` counts it out, by the
+    /// same policy.
     package func enter(_ client: HostAddress, _ policy: ListenerPolicy) -> Verdict {
         counts.withLock { counts in
             if counts.total >= policy.connections { return .tooMany(limit: policy.connections) }
@@ -29,17 +36,56 @@ package final class ConnectionLedger: Sendable {
             if own >= policy.connectionsPerClient {
                 return .tooManyFromClient(limit: policy.connectionsPerClient)
             }
+            if let limit = policy.connectionsPerNetwork {
+                let network = Self.network(client)
+                let all = counts.perNetwork[network, default: 0]
+                if all >= limit { return .tooManyFromNetwork(limit: limit, network) }
+                counts.perNetwork[network] = all + 1
+            }
             counts.total += 1
             counts.perClient[client] = own + 1
             return .admitted
         }
     }
 
-    package func leave(_ client: HostAddress) {
+    package func leave(_ client: HostAddress, _ policy: ListenerPolicy) {
         counts.withLock { counts in
             counts.total -= 1
-            let left = (counts.perClient[client] ?? 1) - 1
-            counts.perClient[client] = left > 0 ? left : nil
+            Self.decrement(client, in: &counts.perClient)
+            if policy.connectionsPerNetwork != nil {
+                Self.decrement(Self.network(client), in: &counts.perNetwork)
+            }
+        }
+    }
+
+    private static func network(_ client: HostAddress) -> NetworkPrefix {
+        NetworkPrefix(of: client, length: client.isV4 ? networkBits.v4 : networkBits.v6)
+    }
+
+    private static func decrement<Key: Hashable>(_ key: Key, in counts: inout [Key: Int]) {
+        let left = (counts[key] ?? 1) - 1
+        counts[key] = left > 0 ? left : nil
+    }
+
+    /// The clients, or networks, with the most connections, most first.
+    package struct Crowd: Sendable, Equatable {
+        package let who: String
+        package let connections: Int
+    }
+
+    package func fullestClients(_ places: Int) -> [Crowd] {
+        Self.fullest(counts.withLock { $0.perClient.map { ($0.key.text, $0.value) } }, places)
+    }
+
+    /// Empty unless networks are limited.
+    package func fullestNetworks(_ places: Int) -> [Crowd] {
+        Self.fullest(counts.withLock { $0.perNetwork.map { ($0.key.text, $0.value) } }, places)
+    }
+
+    /// Sorted by number and text, so that the order of the table shows nowhere.
+    private static func fullest(_ counts: [(String, Int)], _ places: Int) -> [Crowd] {
+        counts.sorted { ($1.1, $0.0) < ($0.1, $1.0) }.prefix(places).map {
+            Crowd(who: $0.0, connections: $0.1)
         }
     }
 

@@ -18,6 +18,7 @@ package final class IngressCrew: Sendable {
     private let door: any IngressDoor
     private let events: any EventSink
     private let logins: Logins?
+    package let rates: RateDesk
     private let roll: Mutex<Roll>
     /// Sessions of all listeners together; the process has descriptors for no more.
     private let sessionsMax: Int
@@ -27,6 +28,7 @@ package final class IngressCrew: Sendable {
         door: any IngressDoor,
         events: any EventSink,
         logins: Logins? = nil,
+        rates: RateDesk = RateDesk(),
         sessionsMax: Int = .max
     ) {
         self.loops = loops
@@ -34,6 +36,7 @@ package final class IngressCrew: Sendable {
         self.door = door
         self.events = events
         self.logins = logins
+        self.rates = rates
         roll = Mutex(
             Roll(
                 perLoop: Array(repeating: 0, count: loops.count),
@@ -65,7 +68,8 @@ package final class IngressCrew: Sendable {
                 policy: policy,
                 door: self.door,
                 events: self.events,
-                logins: self.logins
+                logins: self.logins,
+                rates: self.rates
             )
             let handle = session.handle
             if self.join(handle, on: loop) {
@@ -80,7 +84,7 @@ package final class IngressCrew: Sendable {
             }
             _ = consume session
             self.leave(handle, on: loop)
-            if verdict == .admitted, let client { ledger.leave(client) }
+            if verdict == .admitted, let client { ledger.leave(client, policy) }
         }
     }
 

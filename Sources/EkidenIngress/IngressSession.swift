@@ -15,6 +15,7 @@ struct IngressSession: ~Copyable {
     let events: any EventSink
     /// nil: nobody can log in.
     let logins: Logins?
+    let rates: RateDesk
     private var reader = CommandLineReader()
     var client: ClientFacts
     /// When the present transaction's MAIL came; for the log.
@@ -29,8 +30,10 @@ struct IngressSession: ~Copyable {
         policy: ListenerPolicy,
         door: any IngressDoor,
         events: any EventSink,
-        logins: Logins?
+        logins: Logins?,
+        rates: RateDesk
     ) {
+        self.rates = rates
         client = ClientFacts(endpoint: connection.peer, listener: policy.name)
         self.logins = logins
         session = ServerSession(
@@ -162,7 +165,7 @@ struct IngressSession: ~Copyable {
         case .askLogin(let question, let mechanism):
             return try await judge(question, mechanism)
         case .askRecipient(let path):
-            switch admit(path) {
+            switch limited(admit(path)) {
             case .success(let address):
                 return try await perform(session.recipientAccepted(address))
             case .failure(let refusal):
@@ -231,6 +234,7 @@ struct IngressSession: ~Copyable {
     private mutating func judge(_ mail: MailParameters) -> ServerEffect {
         do throws(IntakeRefusal) {
             try door.admit(byteCount: mail.declaredBytes ?? 0)
+            if let refusal = refusalByRate(.messages, sender: mail.sender) { throw refusal }
             return session.senderAccepted()
         } catch {
             return session.senderRefused(error.reply, rule: error.rule)
@@ -240,7 +244,7 @@ struct IngressSession: ~Copyable {
     private func refusal(_ verdict: ConnectionLedger.Verdict) -> IntakeRefusal? {
         switch verdict {
         case .admitted:
-            return nil
+            return refusalByRate(.connections)
         case .tooMany:
             return IntakeRefusal(.tooBusy(policy.session), rule: "max-connections")
         case .tooManyFromClient(let limit):
@@ -248,6 +252,12 @@ struct IngressSession: ~Copyable {
             return IntakeRefusal(
                 Reply(421, EnhancedStatus(4, 7, 0), text),
                 rule: "max-connections-per-client"
+            )
+        case .tooManyFromNetwork(let limit, let network):
+            let text = "\(limit) connections from \(network.text) are enough"
+            return IntakeRefusal(
+                Reply(421, EnhancedStatus(4, 7, 0), text),
+                rule: "max-connections-per-network"
             )
         }
     }

@@ -47,6 +47,8 @@ package final class Listener: Sendable {
         name = policy.name
     }
 
+    package var currentPolicy: ListenerPolicy { policy.withLock { $0 } }
+
     /// New connections take this policy; open ones keep theirs.
     package func adopt(_ policy: ListenerPolicy) { self.policy.withLock { $0 = policy } }
 

@@ -34,6 +34,10 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var greetDelay: GreetDelay?
     /// nil: replies to errors come at once, to the last.
     package var tarpit: Tarpit?
+    /// Connections of one network (/24, /64) at once; nil: as many as there are slots.
+    package var connectionsPerNetwork: Int?
+    /// The rate limits its clients are under.
+    package var rates: [RateLimit] = []
 
     /// How long a client may take. RFC 5321 §4.5.3.2 gives the minima for servers: five minutes
     /// for a command (§4.5.3.2.7), three for a block of data (§4.5.3.2.5).

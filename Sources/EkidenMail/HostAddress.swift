@@ -197,6 +197,12 @@ package struct NetworkPrefix: Sendable, Hashable {
         self.init(base, length: length)
     }
 
+    /// The network of that length in which an address is; lengths beyond the address are cut.
+    package init(of address: HostAddress, length: Int) {
+        self.length = min(max(length, 0), address.bitWidth)
+        base = Self.masked(address, self.length)
+    }
+
     package func contains(_ address: HostAddress) -> Bool {
         address.isV4 == base.isV4 && Self.masked(address, length) == base
     }

@@ -171,6 +171,7 @@ package final class Relay: Sendable {
             logins: users.logins,
             sessionsMax: settings.descriptors.sessionsMax
         )
+        crew.rates.adopt(configuration.rateLimits)
         let shelf = TLSShelf(world.tls)
         let listeners: [Listener]
         do throws(StartFailure) {
@@ -368,6 +369,7 @@ package final class Relay: Sendable {
         )
         watchCertificates()
         house.adopt(settings)
+        crew.rates.adopt(settings.configuration.rateLimits)
         await users.reload(settings.configuration.auth)
         house.resolver.replace(
             settings.resolver(local: world.localNetworks, hosts: HostTable(text: world.hostTable))

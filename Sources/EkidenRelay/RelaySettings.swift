@@ -210,6 +210,7 @@ final class RelaySettings: Sendable {
             CertificateUser(name: $0.name, fingerprint: $0.fingerprint, subject: $0.subject)
         }
         listener.apply(to: &policy)
+        policy.rates = configuration.rateLimits(of: listener)
         return policy
     }
 }

@@ -54,6 +54,7 @@ extension Relay {
         report.resolver.cacheHits = Int(clamping: resolver.hits)
         report.resolver.failures = Int(clamping: resolver.failed)
         report.rates = rates.perSecond(at: house.owner.now())
+        reportLimits(in: &report)
         return report
     }
 }

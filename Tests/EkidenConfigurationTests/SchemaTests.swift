@@ -62,7 +62,8 @@ extension TestFiles {
         #expect(Set(paths).count == paths.count)
         #expect(
             Schema.sections.map(\.name) == [
-                "relay", "log", "control", "certificate", "listener", "auth", "certificate_user",
+                "relay", "log", "control", "certificate", "listener", "rate", "auth",
+                "certificate_user",
                 "rewriting", "spool", "retry", "sites", "route", "resolver", "delivery", "bounces",
                 "limits",
             ]

@@ -183,6 +183,32 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.resolver.servers = ["192.0.2.53"]
         status.rates.delivered = 1234.5
         status.isStopping = true
+        status.sessionsMax = 700
+        var limits = ConnectionLimits(
+            name: "relay",
+            connections: 3,
+            limit: 1000,
+            perClient: 250,
+            perNetwork: nil
+        )
+        limits.clients = [LimitUse(who: "192.0.2.1", used: 3)]
+        status.connections = [limits]
+        limits.perNetwork = 7
+        limits.networks = [LimitUse(who: "192.0.2.0/24", used: 3)]
+        status.connections.append(limits)
+        var rate = RateRow(
+            name: "clients",
+            of: "messages",
+            per: "client",
+            rate: "60/m",
+            burst: 60,
+            counted: 2,
+            refused: 9
+        )
+        rate.first = [LimitUse(who: "alice \"x\"", used: 60)]
+        status.limits = [rate]
+        status.logins = LoginLimits()
+        status.logins?.lockedClients = 4
         #expect(try reread(status) == status)
     }
 

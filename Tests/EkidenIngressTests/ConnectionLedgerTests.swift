@@ -25,7 +25,7 @@ private func policy(connections: Int, perClient: Int) throws -> ListenerPolicy {
         #expect(ledger.enter(a, policy) == .admitted)
         #expect(ledger.enter(a, policy) == .tooManyFromClient(limit: 2))
         #expect(ledger.enter(b, policy) == .admitted)
-        ledger.leave(a)
+        ledger.leave(a, policy)
         #expect(ledger.enter(a, policy) == .admitted)
         #expect(ledger.total == 3)
     }
@@ -35,7 +35,7 @@ private func policy(connections: Int, perClient: Int) throws -> ListenerPolicy {
         let policy = try policy(connections: 1, perClient: 5)
         #expect(ledger.enter(a, policy) == .admitted)
         #expect(ledger.enter(b, policy) == .tooMany(limit: 1))
-        ledger.leave(a)
+        ledger.leave(a, policy)
         #expect(ledger.enter(b, policy) == .admitted)
     }
 

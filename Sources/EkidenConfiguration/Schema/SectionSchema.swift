@@ -11,6 +11,7 @@ protocol NamedSection: Sendable {
 extension Configuration.Certificate: NamedSection {}
 extension Configuration.Listener: NamedSection {}
 extension Configuration.CertificateUser: NamedSection {}
+extension Configuration.RateLimit: NamedSection {}
 extension Route: NamedSection {}
 
 struct SectionSchema: Sendable {

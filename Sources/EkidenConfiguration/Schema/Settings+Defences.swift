@@ -1,7 +1,104 @@
-// The settings of a listener against clients that are no good ones.
+// The settings of a listener against clients that are no good ones, and the rate limits.
 
 extension Schema {
+    static let rate = SectionSchema.list(
+        "rate",
+        \.rates,
+        """
+        How many connections, messages or recipients may come in a time. Each [[rate]] gives \
+        everybody it counts a bucket of tokens; who has none left is told which limit it is and \
+        when to come again, and being refused costs nothing. See docs/LIMITS.md.
+        """,
+        [
+            Setting(
+                "name",
+                \.name,
+                .name,
+                example: #""clients""#,
+                required: true,
+                "Names the limit: in replies, in ekiden status, and as rate-NAME in the log."
+            ),
+            Setting(
+                "of",
+                \.of,
+                .word,
+                example: #""recipients""#,
+                required: true,
+                """
+                What is counted: connections (refused with 421 4.7.0), messages (451 4.7.1 to MAIL) \
+                or recipients (450 4.7.1 to RCPT; those refused for other reasons don't count).
+                """
+            ),
+            Setting(
+                "per",
+                \.per,
+                .word,
+                example: #""network""#,
+                required: true,
+                """
+                Who is counted: each client address, each network, each user who is logged in, or \
+                each sender (reverse-path, but for the empty one).
+                """
+            ),
+            Setting(
+                "limit",
+                \.limit,
+                .rate,
+                example: #""1000/h""#,
+                required: true,
+                "How many in a second (s), minute (m), hour (h) or day (d)."
+            ),
+            Setting(
+                "burst",
+                \.burst,
+                .optional(.count(1...1_000_000)),
+                default: "as many as limit has for its time",
+                example: "100",
+                "How many may come at once after a rest."
+            ),
+            Setting(
+                "listeners",
+                \.listeners,
+                .list(.name, "names"),
+                example: #"["submission", "submissions"]"#,
+                "Listeners whose clients are counted, together; all of them when empty."
+            ),
+            Setting(
+                "except_for",
+                \.exceptFor,
+                .list(.network, "networks"),
+                example: #"["127.0.0.0/8", "::1", "10.1.0.0/16"]"#,
+                "Clients in these networks are not counted."
+            ),
+            Setting(
+                "prefix_ipv4",
+                \.prefixIPv4,
+                .count(8...32),
+                example: "28",
+                "Bits of an IPv4 address that make its network, for limits per network."
+            ),
+            Setting(
+                "prefix_ipv6",
+                \.prefixIPv6,
+                .count(16...128),
+                example: "56",
+                "Bits of an IPv6 address that make its network, for limits per network."
+            ),
+        ]
+    )
+
     static let listenerDefences: [Setting<Configuration.Listener>] = [
+        Setting(
+            "max_connections_per_network",
+            \.maxConnectionsPerNetwork,
+            .optional(.count(1...1_000_000)),
+            default: "unset: as many as max_connections",
+            example: "500",
+            """
+            Connections open at a time from one network, an IPv4 /24 or an IPv6 /64; further ones \
+            are told 421 and closed.
+            """
+        ),
         // RFC 5321 §4.5.3.2.1: clients wait five minutes for a greeting; spam software far less.
         Setting(
             "greet_delay",

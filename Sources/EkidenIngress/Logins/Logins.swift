@@ -63,6 +63,11 @@ package final class Logins: Sendable {
 
     package var userCount: Int { state.withLock { $0.users.count } }
 
+    /// Clients and users locked out now.
+    package func lockouts(at now: Instant) -> (clients: Int, users: Int) {
+        state.withLock { $0.ledger.lockouts(at: now) }
+    }
+
     /// Answers a mechanism's question for a client; from a task of `loop`. An unknown user costs
     /// the same time and gets the same answers as a wrong password.
     package func answer(

@@ -5,7 +5,7 @@ import EkidenMail
 
 let statusCommand = Command(
     name: "status",
-    summary: "How the daemon is: listeners, queue, spool, rates",
+    summary: "How the daemon is: listeners, queue, spool, rates, limits",
     options: [Option("json", "One JSON object")] + ControlClient.options,
     examples: [
         Example("ekiden status", "For people"),
@@ -61,6 +61,36 @@ func statusText(_ report: StatusReport) -> String {
     text +=
         "A second   \(fixed(rates.accepted, 1)) accepted, \(fixed(rates.delivered, 1)) delivered, "
     text += "\(fixed(rates.deferred, 1)) deferred, \(fixed(rates.bounced, 1)) bounced\n"
+    return text + limitsText(report)
+}
+
+/// Limits, and those who stand nearest to them.
+private func limitsText(_ report: StatusReport) -> String {
+    func uses(_ uses: [LimitUse]) -> String {
+        uses.isEmpty
+            ? "" : ": " + uses.map { "\(printable($0.who)) \($0.used)" }.joined(separator: ", ")
+    }
+    var text = ""
+    for listener in report.connections {
+        text += "Limits     \(printable(listener.name)): \(listener.connections) of "
+        text += "\(plural(listener.limit, "connection"))\n"
+        text += "           \(listener.perClient) per client\(uses(listener.clients))\n"
+        if let limit = listener.perNetwork {
+            text += "           \(limit) per network\(uses(listener.networks))\n"
+        }
+    }
+    if let sessions = report.sessionsMax {
+        text += "           \(plural(sessions, "connection")) in all\n"
+    }
+    for limit in report.limits {
+        text += "Rate       \(printable(limit.name)): \(limit.rate) \(limit.of) per \(limit.per)"
+        text += ", \(limit.burst) at once, \(limit.counted) counted, \(limit.refused) refused"
+        text += uses(limit.first) + "\n"
+    }
+    if let logins = report.logins {
+        text += "Logins     \(plural(logins.users, "user")); locked out: "
+        text += "\(plural(logins.lockedClients, "client")), \(plural(logins.lockedUsers, "user"))\n"
+    }
     return text
 }
 

@@ -1,0 +1,148 @@
+// What `ekiden status` says of limits: of each listener's connections, of rates, and of logins.
+
+/// A client, a network, a user or a sender, and how much of a limit is used.
+package struct LimitUse: Sendable, Equatable {
+    package var who: String
+    package var used: Int
+
+    package init(who: String, used: Int) {
+        self.who = who
+        self.used = used
+    }
+
+    func write(_ w: inout JSONWriter) {
+        w.field("who", who)
+        w.field("used", used)
+    }
+
+    init(_ object: JSONObject) throws(JSONProblem) {
+        who = try object.string("who")
+        used = try object.integer("used")
+    }
+
+    static func list(_ object: JSONObject, _ name: String) throws(JSONProblem) -> [LimitUse] {
+        var uses: [LimitUse] = []
+        for use in try object.objects(name) { uses.append(try LimitUse(use)) }
+        return uses
+    }
+}
+
+/// A listener's connections against their limits.
+package struct ConnectionLimits: Sendable, Equatable {
+    package var name: String
+    package var connections: Int
+    package var limit: Int
+    package var perClient: Int
+    /// nil: networks are not limited.
+    package var perNetwork: Int?
+    /// Those with the most connections, the most first.
+    package var clients: [LimitUse] = []
+    package var networks: [LimitUse] = []
+
+    package init(name: String, connections: Int, limit: Int, perClient: Int, perNetwork: Int?) {
+        self.name = name
+        self.connections = connections
+        self.limit = limit
+        self.perClient = perClient
+        self.perNetwork = perNetwork
+    }
+
+    func write(_ w: inout JSONWriter) {
+        w.field("name", name)
+        w.field("connections", connections)
+        w.field("limit", limit)
+        w.field("limit_per_client", perClient)
+        w.field("limit_per_network", perNetwork)
+        w.field("clients", objects: clients) { use, w in use.write(&w) }
+        w.field("networks", objects: networks) { use, w in use.write(&w) }
+    }
+
+    init(_ object: JSONObject) throws(JSONProblem) {
+        name = try object.string("name")
+        connections = try object.integer("connections")
+        limit = try object.integer("limit")
+        perClient = try object.integer("limit_per_client")
+        perNetwork = try object.optionalInteger("limit_per_network")
+        clients = try LimitUse.list(object, "clients")
+        networks = try LimitUse.list(object, "networks")
+    }
+}
+
+/// A [[rate]], and who stands nearest to it.
+package struct RateRow: Sendable, Equatable {
+    package var name: String
+    /// `messages`
+    package var of: String
+    /// `client`
+    package var per: String
+    /// `60/m`
+    package var rate: String
+    package var burst: Int
+    /// Of those it counts, how many have spent something that has not come back.
+    package var counted: Int
+    /// Refused since it came to be.
+    package var refused: Int
+    /// Tokens spent, the most first.
+    package var first: [LimitUse] = []
+
+    package init(
+        name: String,
+        of event: String,
+        per counter: String,
+        rate: String,
+        burst: Int,
+        counted: Int,
+        refused: Int
+    ) {
+        self.name = name
+        of = event
+        per = counter
+        self.rate = rate
+        self.burst = burst
+        self.counted = counted
+        self.refused = refused
+    }
+
+    func write(_ w: inout JSONWriter) {
+        w.field("name", name)
+        w.field("of", of)
+        w.field("per", per)
+        w.field("rate", rate)
+        w.field("burst", burst)
+        w.field("counted", counted)
+        w.field("refused", refused)
+        w.field("first", objects: first) { use, w in use.write(&w) }
+    }
+
+    init(_ object: JSONObject) throws(JSONProblem) {
+        name = try object.string("name")
+        of = try object.string("of")
+        per = try object.string("per")
+        rate = try object.string("rate")
+        burst = try object.integer("burst")
+        counted = try object.integer("counted")
+        refused = try object.integer("refused")
+        first = try LimitUse.list(object, "first")
+    }
+}
+
+/// Who may log in, and who may not for the moment.
+package struct LoginLimits: Sendable, Equatable {
+    package var users = 0
+    package var lockedClients = 0
+    package var lockedUsers = 0
+
+    package init() {}
+
+    func write(_ w: inout JSONWriter) {
+        w.field("users", users)
+        w.field("locked_out_clients", lockedClients)
+        w.field("locked_out_users", lockedUsers)
+    }
+
+    init(_ object: JSONObject) throws(JSONProblem) {
+        users = try object.integer("users")
+        lockedClients = try object.integer("locked_out_clients")
+        lockedUsers = try object.integer("locked_out_users")
+    }
+}
