@@ -161,6 +161,11 @@ extension Configuration {
         package var messageTimeout: Duration = .seconds(3600)
         /// nil: a network may have all connections there are.
         package var maxConnectionsPerNetwork: Int?
+        package var maxHeaderSize = Limits.headerBlockBytes
+        package var maxHeaderFields = Limits.headerFields
+        package var maxHeaderFieldSize = Limits.headerFieldBytes
+        package var nul = NULUse.keep
+        package var eightBitHeaders = EightBitHeaders.accept
         package var greetDelay: Duration = .zero
         package var earlyTalker = EarlyTalker.refuse
         /// nil: errors are answered at once.
@@ -206,6 +211,17 @@ extension Configuration {
         package var prefixIPv6 = 64
 
         package init() {}
+    }
+
+    package enum NULUse: String, Sendable, CaseIterable {
+        case keep
+        case strip
+        case refuse
+    }
+
+    package enum EightBitHeaders: String, Sendable, CaseIterable {
+        case accept
+        case refuse
     }
 
     package enum EarlyTalker: String, Sendable, CaseIterable {

@@ -37,7 +37,7 @@ extension IngressSession {
             return session.chunkRefused(refusal.reply, rule: refusal.rule)
         }
         if chunk.isLast {
-            noteMended(message.receiver.bareNewlines, message.intake.id)
+            noteMended(message.receiver, message.intake.id)
             return await finish(message.intake, message.receiver.facts, message.envelope)
         }
         chunked = message

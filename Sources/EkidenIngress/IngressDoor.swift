@@ -35,10 +35,16 @@ package struct IntakeRules: Sendable, Equatable {
     package var mayComplete: Bool
     /// A message that comes with so many Received fields is in a loop (RFC 5321 §6.3).
     package var receivedFields: Int
+    package var content: ContentPolicy
 
-    package init(mayComplete: Bool, receivedFields: Int) {
+    package init(
+        mayComplete: Bool,
+        receivedFields: Int,
+        content: ContentPolicy = ContentPolicy()
+    ) {
         self.mayComplete = mayComplete
         self.receivedFields = receivedFields
+        self.content = content
     }
 }
 

@@ -36,6 +36,7 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var tarpit: Tarpit?
     /// Connections of one network (/24, /64) at once; nil: as many as there are slots.
     package var connectionsPerNetwork: Int?
+    package var content = ContentPolicy()
     /// The rate limits its clients are under.
     package var rates: [RateLimit] = []
 

@@ -55,7 +55,8 @@ extension IngressSession {
     func beginIntake(_ envelope: Envelope) throws(IntakeRefusal) -> any MessageIntake {
         let rules = IntakeRules(
             mayComplete: mayRelay,
-            receivedFields: policy.receivedFields
+            receivedFields: policy.receivedFields,
+            content: policy.content
         )
         try door.admit(byteCount: session.transaction?.mail.declaredBytes ?? 0)
         return try door.begin(envelope, rules)
@@ -65,6 +66,7 @@ extension IngressSession {
         BodyReceiver(
             framing: framing,
             newlines: policy.isLenient(client.endpoint.address) ? .lenient : .strict,
+            nuls: policy.content.nuls,
             sizeLimitBytes: policy.session.messageBytes
         )
     }
@@ -103,16 +105,23 @@ extension IngressSession {
         if let problem = receiver.problem {
             return .failure(IntakeRefusal(problem.reply, rule: problem.rule.rawValue))
         }
-        noteMended(receiver.bareNewlines, intake.id)
+        noteMended(receiver, intake.id)
         return refusal.map { .failure($0) } ?? .success(receiver.facts)
     }
 
-    /// Says in the log that a lenient network's newlines were mended.
-    func noteMended(_ bareNewlines: Int, _ id: QueueID) {
-        guard bareNewlines > 0 else { return }
-        let text =
-            "made \(bareNewlines) bare CR or LF of "
-            + "\(client.endpoint.address.text) CRLF (lenient_for)"
+    /// Says in the log that a message was changed: a lenient network's newlines, NULs left out.
+    func noteMended(_ receiver: BodyReceiver, _ id: QueueID) {
+        let address = client.endpoint.address.text
+        if receiver.bareNewlines > 0 {
+            let count = receiver.bareNewlines
+            note("made \(count) bare CR or LF of \(address) CRLF (lenient_for)", id)
+        }
+        if receiver.nulls > 0 {
+            note("left \(receiver.nulls) NULs out of what \(address) sent (nul)", id)
+        }
+    }
+
+    private func note(_ text: String, _ id: QueueID) {
         events.emit(
             .notice(.init(.info, "listener", text, id: id)),
             at: connection.loop.wallNow()

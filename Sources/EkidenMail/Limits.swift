@@ -20,6 +20,11 @@ package enum Limits {
     package static let chunkBytes = 4_294_967_295
     /// A header block held while it is rewritten.
     package static let headerBlockBytes = 1_048_576
+    /// Fields of a header block, unless a listener has it otherwise: far more than mail has.
+    package static let headerFields = 2000
+    /// One field of a header block, unless a listener has it otherwise: a To field with some
+    /// thousand addresses.
+    package static let headerFieldBytes = 262_144
     /// RFC 5321 §6.3: "large enough"; 100 Received fields are a loop.
     package static let receivedFields = 100
     /// One line of a peer's reply. RFC 5321 §4.5.3.1.5 says 512; peers exceed it.

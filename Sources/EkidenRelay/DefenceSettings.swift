@@ -10,6 +10,16 @@ extension Configuration.Listener {
         if greetDelay > .zero {
             policy.greetDelay = GreetDelay(greetDelay, refuses: earlyTalker == .refuse)
         }
+        policy.content.headerBytes = maxHeaderSize
+        policy.content.headerFields = maxHeaderFields
+        policy.content.headerFieldBytes = maxHeaderFieldSize
+        policy.content.refusesEightBitHeaders = eightBitHeaders == .refuse
+        policy.content.nuls =
+            switch nul {
+            case .keep: .keep
+            case .strip: .strip
+            case .refuse: .refuse
+            }
         policy.connectionsPerNetwork = maxConnectionsPerNetwork
         policy.tarpit = tarpitAfter.map { Tarpit(freeErrors: $0, delay: tarpitDelay) }
     }

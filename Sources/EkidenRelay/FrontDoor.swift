@@ -27,7 +27,7 @@ final class FrontDoor: IngressDoor {
     ) throws(IntakeRefusal) -> any MessageIntake {
         let settings = house.settings
         let id = house.spool.nextID()
-        let rewrite = RewriteRules(
+        var rewrite = RewriteRules(
             received: ReceivedFacts(
                 envelope: envelope,
                 id: id,
@@ -35,9 +35,19 @@ final class FrontDoor: IngressDoor {
                 date: envelope.arrived
             ),
             addsMissingFields: rules.mayComplete && settings.addsMissingHeaders,
+            headerBlockBytes: rules.content.headerBytes,
             receivedFields: rules.receivedFields
         )
-        return Intake(id: id, envelope: envelope, rules: rewrite, spool: house.spool)
+        rewrite.headerFields = rules.content.headerFields
+        rewrite.headerFieldBytes = rules.content.headerFieldBytes
+        return Intake(
+            id: id,
+            envelope: envelope,
+            rules: rewrite,
+            refusesEightBitHeader: rules.content.refusesEightBitHeaders
+                && !envelope.demands.smtpUTF8,
+            spool: house.spool
+        )
     }
 }
 
@@ -45,12 +55,20 @@ final class FrontDoor: IngressDoor {
 final class Intake: MessageIntake {
     let id: QueueID
     private var envelope: Envelope
+    private let refusesEightBitHeader: Bool
     private let spool: Spool
     private var rewriter: HeaderRewriter?
     private var header: RewrittenHeader?
     private var body: BodyIntake?
 
-    init(id: QueueID, envelope: Envelope, rules: RewriteRules, spool: Spool) {
+    init(
+        id: QueueID,
+        envelope: Envelope,
+        rules: RewriteRules,
+        refusesEightBitHeader: Bool = false,
+        spool: Spool
+    ) {
+        self.refusesEightBitHeader = refusesEightBitHeader
         self.id = id
         self.envelope = envelope
         self.spool = spool
@@ -71,7 +89,7 @@ final class Intake: MessageIntake {
         var bodyFacts = facts
         if header == nil {
             // The message ended within its header; what was no field after all is its body.
-            endHeader()
+            try endHeader()
             if let header {
                 let nothing = UnsafeRawBufferPointer(start: nil, count: 0)
                 bodyFacts = try await beginBody(header.bodyStart, nothing)
@@ -113,18 +131,29 @@ final class Intake: MessageIntake {
 
     /// Feeds the header; returns how many bytes it took.
     private func rewrite(_ bytes: UnsafeRawBufferPointer) throws(IntakeRefusal) -> Int {
+        let taken: Int
         do throws(HeaderProblem) {
-            let taken = try rewriter?.append(bytes) ?? 0
-            if rewriter?.isComplete == true { endHeader() }
-            return taken
+            taken = try rewriter?.append(bytes) ?? 0
         } catch {
             throw IntakeRefusal(error.reply, rule: error.rule)
         }
+        if rewriter?.isComplete == true { try endHeader() }
+        return taken
     }
 
-    private func endHeader() {
+    private func endHeader() throws(IntakeRefusal) {
         guard let done = rewriter.take() else { return }
-        header = done.finish()
+        let whole = done.finish()
+        if refusesEightBitHeader, whole.facts.headerHasEightBit || whole.facts.bodyHasEightBit {
+            // RFC 3463 §3.7: X.6.0, media error; the X.6.7 of RFC 6531 is for addresses.
+            let text =
+                "the header has 8-bit characters; encode them (RFC 2047), or ask for SMTPUTF8"
+            throw IntakeRefusal(
+                Reply(550, EnhancedStatus(5, 6, 0), text),
+                rule: "eight-bit-header"
+            )
+        }
+        header = whole
         body = spool.makeBody(for: id)
     }
 

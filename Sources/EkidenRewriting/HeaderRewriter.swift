@@ -49,6 +49,9 @@ package struct HeaderRewriter: ~Copyable {
     private var messageIDEnd = 0
     /// Bytes of whole header lines so far.
     private var headerBytes = 0
+    /// Fields that have begun, and the bytes of the last of them.
+    private var fields = 0
+    private var fieldBytes = 0
 
     /// The header section has ended; what comes now is body.
     package private(set) var isComplete = false
@@ -148,6 +151,10 @@ package struct HeaderRewriter: ~Copyable {
         if headerBytes > rules.headerBlockBytes {
             throw .tooLarge(limitBytes: rules.headerBlockBytes)
         }
+        if fields > rules.headerFields { throw .tooManyFields(limit: rules.headerFields) }
+        if fieldBytes > rules.headerFieldBytes {
+            throw .fieldTooLarge(limitBytes: rules.headerFieldBytes)
+        }
         if findings.receivedFields >= rules.receivedFields {
             throw .tooManyHops(limit: rules.receivedFields)
         }
@@ -165,6 +172,13 @@ package struct HeaderRewriter: ~Copyable {
     /// Decides about a whole line; `offset` is where it would begin in the output.
     private mutating func judge(_ line: UnsafeRawBufferPointer, at offset: Int) -> Verdict {
         let kind = HeaderLine(line)
+        switch kind {
+        case .continuation: fieldBytes += line.count
+        case .empty, .stray: break
+        case .mailboxLine, .removableName, .field:
+            fields += 1
+            fieldBytes = line.count
+        }
         if field == .undecided {
             guard case .continuation = kind, beginsWithColon(line) else { return .endBefore }
             bodyStart.removeAll()

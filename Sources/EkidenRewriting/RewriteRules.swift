@@ -68,6 +68,10 @@ package struct RewriteRules: Sendable, Equatable {
     package var addsMissingFields: Bool
     /// Largest header section taken from the client, in bytes.
     package var headerBlockBytes: Int
+    /// Most fields of a header section taken from the client.
+    package var headerFields = Limits.headerFields
+    /// Largest field, with its folds and line ends.
+    package var headerFieldBytes = Limits.headerFieldBytes
     /// A message that comes with this many Received fields or more is in a loop.
     package var receivedFields: Int
 
@@ -88,6 +92,8 @@ package struct RewriteRules: Sendable, Equatable {
 /// then `reply` is the answer to its final dot.
 package enum HeaderProblem: Error, Sendable, Equatable {
     case tooLarge(limitBytes: Int)
+    case tooManyFields(limit: Int)
+    case fieldTooLarge(limitBytes: Int)
     case tooManyHops(limit: Int)
 
     package var reply: Reply {
@@ -95,6 +101,10 @@ package enum HeaderProblem: Error, Sendable, Equatable {
         case .tooLarge(let limit):
             // RFC 3463 §3.4: X.3.4 message too big for system.
             Reply(552, EnhancedStatus(5, 3, 4), "header larger than \(limit) bytes")
+        case .tooManyFields(let limit):
+            Reply(552, EnhancedStatus(5, 3, 4), "header has more than \(limit) fields")
+        case .fieldTooLarge(let limit):
+            Reply(552, EnhancedStatus(5, 3, 4), "a header field is larger than \(limit) bytes")
         case .tooManyHops(let limit):
             // RFC 5321 §6.3; RFC 3463 §3.5: X.4.6 routing loop detected.
             Reply(
@@ -109,6 +119,8 @@ package enum HeaderProblem: Error, Sendable, Equatable {
     package var rule: String {
         switch self {
         case .tooLarge: "header-size"
+        case .tooManyFields: "header-fields"
+        case .fieldTooLarge: "header-field-size"
         case .tooManyHops: "mail-loop"
         }
     }

@@ -17,6 +17,16 @@ package struct BodyReceiver: Sendable {
         case lenient
     }
 
+    /// What to do with a NUL. RFC 5321 §4.5.2 lets any of the 128 codes pass, RFC 5322 §4 calls this
+    /// one obsolete; programs written in C end their strings at it.
+    package enum NULs: Sendable {
+        case keep
+        /// Each is left out, and counted in `nulls`.
+        case strip
+        /// The message is refused.
+        case refuse
+    }
+
     /// How the end of the message is known.
     package enum Framing: Sendable {
         /// By a final dot, other dots being stuffed (DATA, RFC 5321 §4.5.2).
@@ -29,6 +39,8 @@ package struct BodyReceiver: Sendable {
     package enum Problem: Sendable, Equatable {
         /// First line (from 1) with a bare CR or LF.
         case bareNewline(line: Int)
+        /// First line (from 1) with a NUL.
+        case nul(line: Int)
         /// First line (from 1) longer than `Limits.textLineBytes`.
         case lineTooLong(line: Int)
         case tooLarge(limitBytes: Int)
@@ -50,6 +62,7 @@ package struct BodyReceiver: Sendable {
 
     private let framing: Framing
     private let newlines: Newlines
+    private let nuls: NULs
     private let sizeLimitBytes: Int
     private let lineLimitBytes: Int
     private var position = Position.lineStart
@@ -57,6 +70,7 @@ package struct BodyReceiver: Sendable {
     private var headerLines = 0
     private var firstBareLine: Int?
     private var firstLongLine: Int?
+    private var firstNULLine: Int?
     private var endsWithinLine = false
 
     /// The final dot was seen, or `end` called; bytes behind it are the next command's.
@@ -66,6 +80,8 @@ package struct BodyReceiver: Sendable {
     package private(set) var messageBytes = 0
     /// Bare CRs and LFs seen.
     package private(set) var bareNewlines = 0
+    /// NULs seen, unless they are kept.
+    package private(set) var nulls = 0
     /// Facts of all that was handed on, or since `bodyBegins`.
     package private(set) var facts = FactsGatherer()
 
@@ -75,11 +91,13 @@ package struct BodyReceiver: Sendable {
     package init(
         framing: Framing = .dotStuffed,
         newlines: Newlines = .strict,
+        nuls: NULs = .keep,
         sizeLimitBytes: Int? = nil,
         lineLimitBytes: Int = Limits.textLineBytes
     ) {
         self.framing = framing
         self.newlines = newlines
+        self.nuls = nuls
         self.sizeLimitBytes = sizeLimitBytes ?? .max
         self.lineLimitBytes = lineLimitBytes
     }
@@ -87,13 +105,15 @@ package struct BodyReceiver: Sendable {
     /// What is wrong with the message so far; after the first problem nothing more is handed on.
     package var problem: Problem? {
         if let firstBareLine { return .bareNewline(line: firstBareLine) }
+        if let firstNULLine { return .nul(line: firstNULLine) }
         if let firstLongLine { return .lineTooLong(line: firstLongLine) }
         if messageBytes > sizeLimitBytes { return .tooLarge(limitBytes: sizeLimitBytes) }
         return endsWithinLine ? .unfinishedLine : nil
     }
 
     /// Takes bytes from the connection and appends those of the message to `output`: CRLF lines,
-    /// dots unstuffed, without the final dot. NULs pass like any other byte. What `output` holds
+    /// dots unstuffed, without the final dot. NULs that are kept pass like any other byte. What
+    /// `output` holds
     /// lasts as long as `input` does.
     /// - Returns: how many bytes were taken: all of them, unless data ended within.
     package mutating func receive(
@@ -108,7 +128,7 @@ package struct BodyReceiver: Sendable {
             let afterCR = position == .textCR || position == .dotCR
             let scan = NewlineScan(piece, afterCR: afterCR)
             let n =
-                scan.hasBareNewline
+                scan.hasBareNewline || scan.hasNUL && nuls != .keep
                 ? receiveDirty(piece, into: &output) : receiveClean(piece, into: &output)
             if scan.hasEightBit, !facts.hasEightBit {
                 let own = UnsafeRawBufferPointer(rebasing: piece[..<n])
@@ -208,9 +228,11 @@ package struct BodyReceiver: Sendable {
         return i + 2
     }
 
-    // MARK: Pieces with bare newlines
+    // MARK: Pieces with bare newlines, or with NULs that matter
 
-    /// Byte by byte; the same machine as above, and it also mends or remembers bare newlines.
+    /// Byte by byte; the same machine as above, and it also mends or remembers bare newlines, and
+    /// leaves NULs out. What is a line's first byte is decided with the NULs still there, for the
+    /// sender stuffed its dots so.
     private mutating func receiveDirty(
         _ piece: UnsafeRawBufferPointer,
         into output: inout MessageRun
@@ -255,6 +277,10 @@ package struct BodyReceiver: Sendable {
                     handOn(piece, runStart..<i, to: &output)
                     runStart = i + 1
                     mend("\r\n", to: &output)
+                } else if byte == 0, nuls != .keep {
+                    noteNUL()
+                    handOn(piece, runStart..<i, to: &output)
+                    runStart = i + 1
                 } else {
                     facts.addText(piece, i..<i + 1)
                 }
@@ -272,6 +298,11 @@ package struct BodyReceiver: Sendable {
     private mutating func noteBareNewline() {
         bareNewlines += 1
         if newlines == .strict, firstBareLine == nil { firstBareLine = presentLine }
+    }
+
+    private mutating func noteNUL() {
+        nulls += 1
+        if nuls == .refuse, firstNULLine == nil { firstNULLine = presentLine }
     }
 
     /// Ends the line in place of a bare newline.
@@ -316,6 +347,7 @@ extension BodyReceiver.Problem {
     package var rule: ServerRule {
         switch self {
         case .bareNewline: .bareNewline
+        case .nul: .nul
         case .lineTooLong: .lineTooLong
         case .tooLarge: .messageSize
         case .unfinishedLine: .unfinishedLine
@@ -330,6 +362,13 @@ extension BodyReceiver.Problem {
                 550,
                 EnhancedStatus(5, 6, 0),
                 "line \(line) of the message has a bare CR or LF; lines must end in CRLF"
+            )
+        case .nul(let line):
+            // RFC 3463 §3.7: X.6.0, media error.
+            Reply(
+                550,
+                EnhancedStatus(5, 6, 0),
+                "line \(line) of the message has a NUL; send it encoded (base64)"
             )
         case .lineTooLong(let line):
             Reply(

@@ -1,5 +1,5 @@
-// Answers, for a whole buffer at once, the two questions that everything about message bytes hangs
-// on: does each CR stand before an LF and each LF behind a CR, and is there a byte above 127?
+// Answers, for a whole buffer at once, the questions that everything about message bytes hangs on:
+// does each CR stand before an LF and each LF behind a CR, is there a byte above 127, or a NUL?
 // Called by the body receiver on the way in and by the dot stuffer on the way out.
 // RFC 5321 §2.3.8: CR and LF appear only together.
 
@@ -14,12 +14,14 @@ struct NewlineScan {
     /// judged here: what follows it is not known yet.
     let hasBareNewline: Bool
     let hasEightBit: Bool
+    let hasNUL: Bool
 
     /// - Parameter afterCR: the byte before the first one was a CR that still lacks its LF.
     init(_ bytes: UnsafeRawBufferPointer, afterCR: Bool) {
         guard let base = bytes.baseAddress, bytes.count > 0 else {
             hasBareNewline = false
             hasEightBit = false
+            hasNUL = false
             return
         }
         // Each position is a pair: "this byte is CR" must equal "the next byte is LF". Written so
@@ -28,16 +30,19 @@ struct NewlineScan {
         let last = bytes.count &- 1
         var bare: UInt8 = 0
         var union: UInt8 = byte[last]
+        var least: UInt8 = byte[last]
         var i = 0
         while i < last {
             let isCR: UInt8 = byte[i] == carriageReturn ? 1 : 0
             let isLF: UInt8 = byte[i &+ 1] == lineFeed ? 1 : 0
             bare |= isCR ^ isLF
             union |= byte[i]
+            least = min(least, byte[i])
             i &+= 1
         }
         hasBareNewline = bare != 0 || (byte[0] == lineFeed) != afterCR
         hasEightBit = union & 0x80 != 0
+        hasNUL = least == 0
     }
 }
 

@@ -53,6 +53,7 @@ package struct ServerSettings: Sendable, Equatable {
 package enum ServerRule: String, Sendable, CaseIterable {
     case syntax
     case bareNewline = "bare-newline"
+    case nul
     case lineTooLong = "line-too-long"
     case unknownCommand = "unknown-command"
     case notOffered = "command-not-offered"

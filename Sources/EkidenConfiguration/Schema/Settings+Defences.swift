@@ -99,6 +99,51 @@ extension Schema {
             are told 421 and closed.
             """
         ),
+        Setting(
+            "max_header_size",
+            \.maxHeaderSize,
+            .size(16_384...16_777_216),
+            example: #""256KiB""#,
+            "Largest header of a message; larger ones are refused (552 5.3.4, rule header-size)."
+        ),
+        Setting(
+            "max_header_fields",
+            \.maxHeaderFields,
+            .count(50...100_000),
+            example: "500",
+            "Fields in a header; with more it is refused (552 5.3.4, rule header-fields)."
+        ),
+        Setting(
+            "max_header_field_size",
+            \.maxHeaderFieldSize,
+            .size(1024...16_777_216),
+            example: #""64KiB""#,
+            """
+            Largest field of a header, folded lines and all; larger ones are refused (552 5.3.4, \
+            rule header-field-size).
+            """
+        ),
+        // RFC 5321 §4.5.2 lets all 128 codes pass; RFC 5322 §4 has this one as obsolete.
+        Setting(
+            "nul",
+            \.nul,
+            .word,
+            example: #""refuse""#,
+            """
+            What becomes of NULs in a message: kept as they are, stripped (which is logged, and \
+            breaks signatures over them), or the message is refused (550 5.6.0, rule nul).
+            """
+        ),
+        Setting(
+            "eight_bit_headers",
+            \.eightBitHeaders,
+            .word,
+            example: #""refuse""#,
+            """
+            Whether a header may have characters above 127 when the client did not ask for SMTPUTF8, \
+            as much software sends it; else it is refused (550 5.6.0, rule eight-bit-header).
+            """
+        ),
         // RFC 5321 §4.5.3.2.1: clients wait five minutes for a greeting; spam software far less.
         Setting(
             "greet_delay",
