@@ -12,6 +12,7 @@ enum Check {
         certificateUsers(configuration, &loading)
         openRelays(configuration, &loading)
         logins(configuration, &loading)
+        relayDomains(configuration, &loading)
         spool(configuration, &loading)
         retry(configuration, &loading)
         sites(configuration, &loading)

@@ -138,6 +138,9 @@ extension Configuration {
             Endpoint(.loopback4, 2525), Endpoint(.loopback6, 2525),
         ]
         package var relayFor = NetworkPrefix.loopback
+        package var relayDomains: [DomainPattern] = []
+        /// Path of a list file.
+        package var recipients: String?
         package var lenientFor: [NetworkPrefix] = []
         /// nil: as its role has it and certificates allow; see `Configuration.tls(of:)`.
         package var tls: TLSUse?

@@ -165,15 +165,7 @@ struct IngressSession: ~Copyable {
         case .askLogin(let question, let mechanism):
             return try await judge(question, mechanism)
         case .askRecipient(let path):
-            switch limited(admit(path)) {
-            case .success(let address):
-                return try await perform(session.recipientAccepted(address))
-            case .failure(let refusal):
-                if case .address(let address) = path { refused.recipient = address.text }
-                return try await perform(
-                    session.recipientRefused(refusal.reply, rule: refusal.rule)
-                )
-            }
+            return try await perform(judge(path))
         case .becomeClient(let override):
             if let address = override.address {
                 client.endpoint = Endpoint(address, client.endpoint.port)
@@ -262,31 +254,6 @@ struct IngressSession: ~Copyable {
         }
     }
 
-    /// Whether mail for that recipient is taken from this client, and to which address it goes.
-    private func admit(_ path: RecipientPath) -> Result<Address, IntakeRefusal> {
-        switch path {
-        case .postmaster:
-            // RFC 5321 §4.5.1: always a valid recipient; who reads it is a setting.
-            if let postmaster = policy.postmaster { return .success(postmaster) }
-            let text = "no postmaster is configured here; set relay.postmaster"
-            return .failure(
-                IntakeRefusal(Reply(451, EnhancedStatus(4, 3, 5), text), rule: "no-postmaster")
-            )
-        case .address(let address):
-            if mayRelay { return .success(address) }
-            let text =
-                "relaying denied: \(client.endpoint.address.text) is not in a network "
-                + "this relay works for"
-                + (policy.session.auth == nil ? "" : ", and nobody is logged in")
-            return .failure(
-                IntakeRefusal(Reply(550, EnhancedStatus(5, 7, 1), text), rule: "relay-denied")
-            )
-        }
-    }
-
-    /// The client may send to anywhere: for its network, or for the user it is.
-    var mayRelay: Bool { session.user != nil || policy.mayRelay(client.endpoint.address) }
-
     /// Takes over what the session knows of the client by now.
     mutating func noteClient() {
         client.helo = session.helo
@@ -308,6 +275,7 @@ struct IngressSession: ~Copyable {
                     recipient: refused.recipient,
                     id: refused.id,
                     rule: rule,
+                    entry: refused.entry,
                     reply: reply
                 )
             ),
@@ -340,6 +308,8 @@ struct RefusalSubject {
     var id: QueueID?
     var sender: ReversePath?
     var recipient: String?
+    /// The entry of a list that decided.
+    var entry: String?
 }
 
 extension RefusalSubject {

@@ -4,7 +4,7 @@ import EkidenSMTP
 
 /// A listener's policy, as data: who may do what, and how much of it. One value per configuration;
 /// a session keeps the one it began with.
-package struct ListenerPolicy: Sendable, Equatable {
+package struct ListenerPolicy: Sendable {
     /// Name of the listener in the configuration, for the log.
     package var name: String
     /// Networks whose clients may send to any recipient (loopback by default).
@@ -39,6 +39,8 @@ package struct ListenerPolicy: Sendable, Equatable {
     package var content = ContentPolicy()
     /// The rate limits its clients are under.
     package var rates: [RateLimit] = []
+    /// Whom and what it takes mail from and for, beyond `relayFor`.
+    package var rules = ListenerRules()
 
     /// How long a client may take. RFC 5321 §4.5.3.2 gives the minima for servers: five minutes
     /// for a command (§4.5.3.2.7), three for a block of data (§4.5.3.2.5).

@@ -126,6 +126,8 @@ package enum Event: Sendable {
         package var id: QueueID?
         /// Name of the rule that decided: `relay-denied`, `bare-newline`, `message-size` …
         package var rule: String
+        /// The entry of a list that decided: `blocked: .x.example`.
+        package var entry: String?
         package var reply: Reply
         package init(
             client: ClientFacts,
@@ -133,6 +135,7 @@ package enum Event: Sendable {
             recipient: String? = nil,
             id: QueueID? = nil,
             rule: String,
+            entry: String? = nil,
             reply: Reply
         ) {
             self.client = client
@@ -140,6 +143,7 @@ package enum Event: Sendable {
             self.recipient = recipient
             self.id = id
             self.rule = rule
+            self.entry = entry
             self.reply = reply
         }
     }

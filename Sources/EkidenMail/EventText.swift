@@ -127,7 +127,9 @@ extension Event {
         if let login = e.client.login { fields.append(.text("login", login)) }
         if let sender = e.sender { fields.append(.text("from", "<\(sender.text)>")) }
         if let recipient = e.recipient { fields.append(.text("to", "<\(recipient)>")) }
-        fields += [.text("rule", e.rule), .text("reply", e.reply.oneLine)]
+        fields.append(.text("rule", e.rule))
+        if let entry = e.entry { fields.append(.text("entry", entry)) }
+        fields.append(.text("reply", e.reply.oneLine))
         return fields
     }
 

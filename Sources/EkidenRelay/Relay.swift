@@ -119,6 +119,7 @@ package final class Relay: Sendable {
     let dispatch: Dispatch
     let crew: IngressCrew
     let users: UsersDesk
+    let lists: ListsDesk
     let listeners: [Listener]
     let started: WallTime
     let world: RelayWorld
@@ -154,6 +155,8 @@ package final class Relay: Sendable {
         let settings = RelaySettings(configuration, descriptors: world.descriptors)
         let users = UsersDesk(configuration.auth, in: world)
         try await users.open(configuration.auth.users)
+        let lists = ListsDesk(in: world)
+        try await lists.prepare(configuration)
         let inlet = Inlet()
         let (spool, recovery) = try await openSpool(settings, world, inlet)
         let house = furnish(spool, world, settings)
@@ -175,7 +178,7 @@ package final class Relay: Sendable {
         let shelf = TLSShelf(world.tls)
         let listeners: [Listener]
         do throws(StartFailure) {
-            listeners = try listen(settings, crew, owner, shelf)
+            listeners = try listen(settings, crew, owner, shelf, lists)
         } catch {
             await dispatch.stop(until: owner.now())
             await spool.close()
@@ -188,12 +191,14 @@ package final class Relay: Sendable {
             dispatch: dispatch,
             crew: crew,
             users: users,
+            lists: lists,
             listeners: listeners,
             shelf: shelf
         )
         relay.watchCertificates()
         for listener in listeners { listener.start() }
         users.watch()
+        await lists.adopt(configuration)
         if let shortage = settings.descriptors.shortage {
             house.notice(.warning, "relay", shortage)
         }
@@ -237,6 +242,7 @@ package final class Relay: Sendable {
         dispatch: Dispatch,
         crew: IngressCrew,
         users: UsersDesk,
+        lists: ListsDesk,
         listeners: [Listener],
         shelf: TLSShelf
     ) {
@@ -246,6 +252,7 @@ package final class Relay: Sendable {
         self.dispatch = dispatch
         self.crew = crew
         self.users = users
+        self.lists = lists
         self.listeners = listeners
         self.shelf = shelf
         started = house.owner.wallNow()
@@ -279,13 +286,14 @@ package final class Relay: Sendable {
         _ settings: RelaySettings,
         _ crew: IngressCrew,
         _ loop: Loop,
-        _ shelf: TLSShelf
+        _ shelf: TLSShelf,
+        _ lists: ListsDesk
     )
         throws(StartFailure) -> [Listener]
     {
         var listeners: [Listener] = []
         for listener in settings.configuration.listeners {
-            let policy = try settings.policy(of: listener, shelf)
+            let policy = try settings.policy(of: listener, shelf, lists)
             let ledger = ConnectionLedger()
             for endpoint in listener.listen {
                 do throws(SystemError) {
@@ -331,6 +339,7 @@ package final class Relay: Sendable {
         for listener in listeners { listener.stop() }
         crew.stop()
         users.stop()
+        lists.stop()
         await dispatch.stop(until: deadline)
         while crew.count > 0, owner.now() < deadline { await owner.sleep(for: .milliseconds(10)) }
         house.resolver.stop(at: owner.now())
@@ -358,8 +367,9 @@ package final class Relay: Sendable {
         )
         var policies: [String: ListenerPolicy] = [:]
         do throws(StartFailure) {
+            try await lists.prepare(settings.configuration)
             for own in settings.configuration.listeners {
-                policies[own.name] = try settings.policy(of: own, shelf)
+                policies[own.name] = try settings.policy(of: own, shelf, lists)
             }
         } catch {
             return reloadFailed(error.text)
@@ -371,6 +381,7 @@ package final class Relay: Sendable {
         house.adopt(settings)
         crew.rates.adopt(settings.configuration.rateLimits)
         await users.reload(settings.configuration.auth)
+        await lists.adopt(settings.configuration)
         house.resolver.replace(
             settings.resolver(local: world.localNetworks, hosts: HostTable(text: world.hostTable))
         )

@@ -159,7 +159,8 @@ final class RelaySettings: Sendable {
     /// Errors: a certificate can't be used.
     func policy(
         of listener: Configuration.Listener,
-        _ shelf: TLSShelf
+        _ shelf: TLSShelf,
+        _ lists: ListsDesk
     )
         throws(StartFailure) -> ListenerPolicy
     {
@@ -211,6 +212,7 @@ final class RelaySettings: Sendable {
         }
         listener.apply(to: &policy)
         policy.rates = configuration.rateLimits(of: listener)
+        policy.rules = rules(of: listener, lists)
         return policy
     }
 }

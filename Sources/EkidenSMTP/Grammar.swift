@@ -45,16 +45,19 @@ package enum RecipientPath: Sendable, Equatable {
 
 package enum Grammar {
     /// A whole `Mailbox`: `local@domain`; nil for anything else.
-    package static func mailbox(_ text: String) -> Address? {
+    /// - Parameter allowsUTF8: beyond ASCII, too (RFC 6531 §3.3).
+    package static func mailbox(_ text: String, allowsUTF8: Bool = false) -> Address? {
         parse(text) { (scanner: inout GrammarScanner) throws(PathProblem) in
+            scanner.allowsUTF8 = allowsUTF8
             let address = try scanner.mailbox()
             return scanner.isAtEnd ? address : nil
         }
     }
 
     /// True for a `Domain` (no literal).
-    package static func isDomain(_ text: String) -> Bool {
+    package static func isDomain(_ text: String, allowsUTF8: Bool = false) -> Bool {
         parse(text) { (scanner: inout GrammarScanner) throws(PathProblem) in
+            scanner.allowsUTF8 = allowsUTF8
             _ = try scanner.domain()
             return scanner.isAtEnd ? true : nil
         } ?? false

@@ -196,6 +196,27 @@ extension Schema {
             """
         ),
         Setting(
+            "relay_domains",
+            \.relayDomains,
+            .list(.relayDomain, "domains"),
+            example: #"["example.org", ".example.org"]"#,
+            """
+            Anybody may send to these domains, because the relay passes their mail on; give each a \
+            [[route]] to its host. A domain is itself alone, .example.org the domains below it.
+            """
+        ),
+        Setting(
+            "recipients",
+            \.recipients,
+            .optional(.path),
+            default: "unset",
+            example: #""/etc/ekiden/recipients""#,
+            """
+            File that lists who there is in relay_domains, an address or @domain a line; mail for \
+            anybody else there is refused (550 5.1.1). It is read again within seconds of a change.
+            """
+        ),
+        Setting(
             "lenient_for",
             \.lenientFor,
             .list(.network, "networks"),

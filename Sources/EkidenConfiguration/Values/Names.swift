@@ -180,6 +180,23 @@ extension ValueType<DomainPattern> {
     )
 }
 
+extension ValueType<DomainPattern> {
+    /// As for a route, without "*": to relay for every domain is to be an open relay.
+    static let relayDomain = ValueType<DomainPattern>(
+        "a domain",
+        decode: { node throws(Misfit) in
+            let pattern = try domainPattern.decode(node)
+            guard pattern != .any else {
+                throw Misfit(
+                    "can't be \"*\", which would let anybody send to anywhere; list your domains"
+                )
+            }
+            return pattern
+        },
+        encode: { quoted($0.text) }
+    )
+}
+
 extension ValueType<Route.Host> {
     static let routeHost = ValueType<Route.Host>(
         "a host, with or without port",

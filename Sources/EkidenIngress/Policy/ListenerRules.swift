@@ -1,0 +1,42 @@
+// Whom and what a listener takes mail from and for, as data: made by the composition from the
+// configuration, asked by `IngressSession` at each point where a client can be refused. The
+// decisions themselves are in ListenerPolicy+Rules.swift; docs/POLICY.md says them in words.
+
+import EkidenMail
+import EkidenSMTP
+
+package struct ListenerRules: Sendable {
+    /// Domains anybody may send to, because mail for them is ours to pass on.
+    package var relayDomains = MailboxTable()
+    /// Who there is in them; nil: that is for the next host to say.
+    package var recipients: WatchedList?
+
+    package init() {}
+}
+
+/// A rule said no: what to answer, and what the log says of it.
+package struct PolicyRefusal: Error, Sendable, Equatable {
+    package let reply: Reply
+    /// Name of the rule.
+    package let rule: String
+    /// The entry of a list that decided, with the list's name; for the log alone.
+    package let entry: String?
+
+    package init(_ reply: Reply, rule: String, entry: String? = nil) {
+        self.reply = reply
+        self.rule = rule
+        self.entry = entry
+    }
+}
+
+/// What rules know of the client that asks.
+package struct ClientStanding: Sendable, Equatable {
+    package var address: HostAddress
+    /// It is a user: by a login, or by its certificate.
+    package var isLoggedIn: Bool
+
+    package init(_ address: HostAddress, isLoggedIn: Bool = false) {
+        self.address = address
+        self.isLoggedIn = isLoggedIn
+    }
+}
