@@ -13,6 +13,69 @@ extension Check {
         }
     }
 
+    static func lists(_ c: Configuration, _ loading: inout Loading) {
+        var names: Set<String> = []
+        for (index, list) in c.lists.enumerated() {
+            let path = "list[\(index)]"
+            if !names.insert(list.name).inserted {
+                loading.error(
+                    at: loading.position(of: path + ".name"),
+                    "there is already a list \"\(list.name)\"; give this one another name"
+                )
+            }
+            if list.entries.isEmpty, list.file == nil {
+                loading.warning(
+                    at: loading.position(of: path + ".entries", path + ".name"),
+                    "list \"\(list.name)\" is empty; give it entries or a file"
+                )
+            }
+            for name in list.listeners where !c.listeners.contains(where: { $0.name == name }) {
+                let meant = Suggestion.nearest(to: name, among: c.listeners.map(\.name))
+                loading.error(
+                    at: loading.position(of: path + ".listeners"),
+                    "there is no listener \"\(name)\""
+                        + (meant.map { ", did you mean \"\($0)\"?" } ?? "; name one that is there")
+                )
+            }
+            if let stray = list.entries.first(where: { !suits($0, list.of) }) {
+                loading.error(
+                    at: loading.position(of: path + ".entries"),
+                    "list \"\(list.name)\" is of \(list.of.rawValue), and \(words(stray)); "
+                        + (list.of == .clients
+                            ? "write networks, or make it of senders or recipients"
+                            : "write mail addresses or domains, or make it of clients")
+                )
+            }
+        }
+    }
+
+    private static func suits(
+        _ entry: Configuration.ListEntry,
+        _ subject: Configuration.ListSubject
+    ) -> Bool {
+        if case .network = entry { return subject == .clients }
+        return subject != .clients
+    }
+
+    private static func words(_ entry: Configuration.ListEntry) -> String {
+        switch entry {
+        case .network(let network): "\(network.text) is a network"
+        case .mailbox(let address): "\(address.text) is a mail address"
+        case .domain(let pattern): "\(pattern.text) is a domain"
+        }
+    }
+
+    static func helloChecks(_ c: Configuration, _ loading: inout Loading) {
+        for (index, listener) in c.listeners.enumerated()
+        where listener.helloCheck != .off && (listener.auth != .off || listener.role != .relay) {
+            loading.warning(
+                at: loading.position(of: "listener[\(index)].helo_check"),
+                "listener \"\(listener.name)\" is for people, whose programs call themselves "
+                    + "anything in EHLO; with helo_check many can't send, leave it out"
+            )
+        }
+    }
+
     /// Mail for a domain we are the gateway of goes to its mail hosts when nothing else is said, and
     /// the first of those is usually us. To be its second mail host is a use all the same, so it is
     /// no error.

@@ -13,6 +13,8 @@ enum Check {
         openRelays(configuration, &loading)
         logins(configuration, &loading)
         relayDomains(configuration, &loading)
+        lists(configuration, &loading)
+        helloChecks(configuration, &loading)
         spool(configuration, &loading)
         retry(configuration, &loading)
         sites(configuration, &loading)

@@ -13,6 +13,7 @@ package struct Configuration: Sendable, Equatable {
     /// At least one.
     package var listeners = [Listener()]
     package var rates: [RateLimit] = []
+    package var lists: [AccessList] = []
     package var auth = Auth()
     package var certificateUsers: [CertificateUser] = []
     package var rewriting = Rewriting()
@@ -151,6 +152,7 @@ extension Configuration {
         /// nil: as its role has it; see `Configuration.auth(of:)`.
         package var auth: AuthMode?
         package var authWithoutTLSFor: [NetworkPrefix] = []
+        package var helloCheck = HelloCheck.off
         package var banner = "ESMTP Ekiden"
         package var maxConnections = 1000
         package var maxConnectionsPerClient = 250
@@ -240,6 +242,41 @@ extension Configuration {
         package var fingerprint: String?
         /// A name in a certificate that the listener's client_authorities vouch for.
         package var subject: String?
+    }
+
+    package enum HelloCheck: String, Sendable, CaseIterable {
+        case off
+        case strict
+    }
+
+    package enum ListAction: String, Sendable, CaseIterable {
+        case allow
+        case deny
+    }
+
+    package enum ListSubject: String, Sendable, CaseIterable {
+        case clients
+        case senders
+        case recipients
+    }
+
+    /// An entry of a list; which kinds go with which subject `Check` says.
+    package enum ListEntry: Sendable, Equatable {
+        case network(NetworkPrefix)
+        case mailbox(Address)
+        case domain(DomainPattern)
+    }
+
+    /// Whom to let in, or to keep out.
+    package struct AccessList: Sendable, Equatable {
+        package var name = ""
+        package var action = ListAction.deny
+        package var of = ListSubject.senders
+        package var entries: [ListEntry] = []
+        /// Path of a file with further entries.
+        package var file: String?
+        /// Names of listeners; empty: all.
+        package var listeners: [String] = []
     }
 
     package enum AuthMode: String, Sendable, CaseIterable {

@@ -61,6 +61,7 @@ struct IngressSession: ~Copyable {
                 try await close(refusal.reply, rule: refusal.rule)
                 return
             }
+            if try await turnsAway() { return }
             if let tls = policy.tls, tls.begin == .atOnce, try await !secure(by: tls) { return }
             // A balancer may have said who the client is.
             session.mayOverride = policy.mayOverride(client.endpoint.address)
@@ -161,7 +162,13 @@ struct IngressSession: ~Copyable {
         case .askSender(let mail):
             transactionBegan = connection.loop.turnTime
             noteClient()
+            if let refusal = refusal(of: mail.sender) {
+                let effect = session.senderRefused(refusal.reply, rule: refusal.rule)
+                return try await perform(effect)
+            }
             return try await perform(judge(mail))
+        case .askHello:
+            return try await perform(judgeHello())
         case .askLogin(let question, let mechanism):
             return try await judge(question, mechanism)
         case .askRecipient(let path):
@@ -173,6 +180,7 @@ struct IngressSession: ~Copyable {
             if let port = override.port {
                 client.endpoint = Endpoint(client.endpoint.address, port)
             }
+            if try await turnsAway() { return false }
             session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
             let login = override.login.flatMap { $0.isEmpty ? nil : $0 }
             return try await perform(session.overridden(login: login))
@@ -265,7 +273,7 @@ struct IngressSession: ~Copyable {
 
     mutating func queue(_ reply: Reply) { connection.queue(reply.wire) }
 
-    private mutating func log(_ reply: Reply, rule: String) {
+    mutating func log(_ reply: Reply, rule: String) {
         noteClient()
         events.emit(
             .rejected(

@@ -56,7 +56,8 @@ final class ListsDesk: Sendable {
         }
     }
 
-    var fileCount: Int { state.withLock { $0.shelves.count } }
+    /// This machine's addresses.
+    var localNetworks: [NetworkPrefix] { world.localNetworks }
 
     // MARK: Start and reload
 
@@ -218,6 +219,15 @@ extension Configuration {
                 path: path,
                 form: .recipients,
                 setting: "recipients of listener \"\(listener.name)\""
+            )
+            if !names.contains(name) { names.append(name) }
+        }
+        for list in lists {
+            guard let path = list.file else { continue }
+            let name = ListsDesk.Name(
+                path: path,
+                form: list.form,
+                setting: "file of list \"\(list.name)\""
             )
             if !names.contains(name) { names.append(name) }
         }

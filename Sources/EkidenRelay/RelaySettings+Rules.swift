@@ -17,6 +17,49 @@ extension RelaySettings {
             }
         }
         rules.recipients = listener.recipients.flatMap { lists.list($0, as: .recipients) }
+        for list in configuration.lists
+        where list.listeners.isEmpty || list.listeners.contains(listener.name) {
+            let ready = AccessList(
+                name: list.name,
+                entries: EntryList(list.entries.compactMap(ListEntry.init)),
+                file: list.file.flatMap { lists.list($0, as: list.form) }
+            )
+            switch list.of {
+            case .clients: rules.clientLists.add(ready, list.action)
+            case .senders: rules.senderLists.add(ready, list.action)
+            case .recipients: rules.recipientLists.add(ready, list.action)
+            }
+        }
+        rules.helloCheck = HelloCheck(rawValue: listener.helloCheck.rawValue) ?? .off
+        rules.ownNames = configuration.ownNames.map(\.folded)
+        rules.ownNetworks = lists.localNetworks
         return rules
     }
+}
+
+extension AccessRules {
+    fileprivate mutating func add(_ list: AccessList, _ action: Configuration.ListAction) {
+        switch action {
+        case .allow: allow.append(list)
+        case .deny: deny.append(list)
+        }
+    }
+}
+
+extension ListEntry {
+    fileprivate init?(_ entry: Configuration.ListEntry) {
+        switch entry {
+        case .network(let network): self = .network(network)
+        case .mailbox(let address): self = .mailbox(address)
+        case .domain(.exact(let domain)): self = .domain(domain)
+        case .domain(.below(let parent)): self = .below(Domain(parent))
+        // The configuration takes none here.
+        case .domain(.any): return nil
+        }
+    }
+}
+
+extension Configuration.AccessList {
+    /// What its file is read as.
+    var form: ListForm { of == .clients ? .clients : .mailboxes }
 }

@@ -213,6 +213,7 @@ final class RelaySettings: Sendable {
         listener.apply(to: &policy)
         policy.rates = configuration.rateLimits(of: listener)
         policy.rules = rules(of: listener, lists)
+        policy.session.asksHello = policy.rules.helloCheck != .off
         return policy
     }
 }

@@ -13,6 +13,9 @@ package enum ServerEffect: Sendable, Equatable {
     /// Ask whoever knows the users; then `loginKeys` (to `.keys` alone), `loginAccepted`,
     /// `loginRefused` or `loginUnavailable`.
     case askLogin(LoginQuestion, SASLMechanism)
+    /// Ask policy about `helo`; then `helloAccepted` or `helloRefused`. Only where the settings
+    /// say that it is asked.
+    case askHello
     /// Ask policy; then `senderAccepted` or `senderRefused`.
     case askSender(MailParameters)
     /// Ask policy; then `recipientAccepted` or `recipientRefused`.

@@ -25,6 +25,8 @@ package struct ServerSettings: Sendable, Equatable {
     package var commands: Int
     /// nil: AUTH is not offered.
     package var auth: AuthSettings?
+    /// Policy is asked about the argument of EHLO and HELO.
+    package var asksHello = false
 
     package init(
         hostName: String,

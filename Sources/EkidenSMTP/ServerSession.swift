@@ -244,7 +244,12 @@ package struct ServerSession: Sendable {
         self.isExtended = isExtended
         // RFC 5321 §4.1.4: also ends an open transaction, as RSET does.
         phase = .ready
-        return .reply(
+        return settings.asksHello ? .askHello : helloAccepted()
+    }
+
+    /// The answer to EHLO or HELO; after `askHello`, policy's yes.
+    package mutating func helloAccepted() -> ServerEffect {
+        .reply(
             isExtended
                 ? .hello(
                     settings,
@@ -253,6 +258,14 @@ package struct ServerSession: Sendable {
                     takesOverride: mayOverride
                 ) : Reply(250, nil, settings.hostName)
         )
+    }
+
+    /// Policy's no to EHLO or HELO: it is as if it had not been said.
+    package mutating func helloRefused(_ reply: Reply, rule: String) -> ServerEffect {
+        precondition(settings.asksHello, "no hello asked")
+        isExtended = false
+        phase = .connected
+        return reject(reply, rule)
     }
 
     private mutating func startTLS() -> ServerEffect {

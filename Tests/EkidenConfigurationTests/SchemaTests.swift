@@ -62,7 +62,7 @@ extension TestFiles {
         #expect(Set(paths).count == paths.count)
         #expect(
             Schema.sections.map(\.name) == [
-                "relay", "log", "control", "certificate", "listener", "rate", "auth",
+                "relay", "log", "control", "certificate", "listener", "rate", "list", "auth",
                 "certificate_user",
                 "rewriting", "spool", "retry", "sites", "route", "resolver", "delivery", "bounces",
                 "limits",

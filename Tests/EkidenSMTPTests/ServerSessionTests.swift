@@ -8,6 +8,37 @@ private let settings = ServerSettings(hostName: "relay.example", messageBytes: 1
 private let address = Address(localPart: "a", domain: Domain("b.example"))
 
 @Suite struct ServerSessionTests {
+    @Test func `where policy is asked about EHLO, its no leaves the session as it began`() {
+        var asking = settings
+        asking.asksHello = true
+        var session = ServerSession(asking)
+        #expect(session.say("EHLO friend") == .askHello)
+        #expect(session.helo == "friend")
+        let refusal = Reply(550, .init(5, 7, 1), "no")
+        #expect(session.helloRefused(refusal, rule: "x") == .reject(refusal, rule: "x"))
+        guard case .reject(let reply, "command-order") = session.say("MAIL FROM:<a@b.example>")
+        else {
+            Issue.record("MAIL before EHLO")
+            return
+        }
+        #expect(reply.code == 503)
+        #expect(session.say("HELO client.example") == .askHello)
+        #expect(session.helloAccepted() == .reply(Reply(250, nil, "relay.example")))
+        guard case .askSender = session.say("MAIL FROM:<a@b.example>") else {
+            Issue.record("MAIL after HELO")
+            return
+        }
+        // RFC 5321 §4.1.4: a second EHLO ends the transaction, and is asked about, too.
+        _ = session.senderAccepted()
+        #expect(session.say("EHLO client.example") == .askHello)
+        #expect(session.transaction == nil)
+        guard case .reply(let hello) = session.helloAccepted() else {
+            Issue.record("no answer")
+            return
+        }
+        #expect(hello.lines.contains("PIPELINING"))
+    }
+
     @Test func `the session gathers what the envelope is made of`() {
         var session = ServerSession(settings)
         _ = session.say("EHLO Client.Example")

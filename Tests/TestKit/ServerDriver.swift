@@ -152,6 +152,7 @@ package struct ServerDriver {
             if let rule { rules.append(rule) }
             send(reply)
             isClosed = true
+        case .askHello: perform(session.helloAccepted())
         case .askLogin(let question, _): perform(answer(question))
         case .askSender(let mail):
             if case .address(let address) = mail.sender, address.domain.folded == "bad.example" {

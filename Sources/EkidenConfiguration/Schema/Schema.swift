@@ -3,7 +3,8 @@
 
 package enum Schema {
     static let sections: [SectionSchema] = [
-        relay, log, control, certificate, listener, rate, auth, certificateUser, rewriting, spool,
+        relay, log, control, certificate, listener, rate, list, auth, certificateUser, rewriting,
+        spool,
         retry,
         sites, route,
         resolver,

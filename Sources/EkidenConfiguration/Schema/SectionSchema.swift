@@ -10,6 +10,7 @@ protocol NamedSection: Sendable {
 
 extension Configuration.Certificate: NamedSection {}
 extension Configuration.Listener: NamedSection {}
+extension Configuration.AccessList: NamedSection {}
 extension Configuration.CertificateUser: NamedSection {}
 extension Configuration.RateLimit: NamedSection {}
 extension Route: NamedSection {}

@@ -270,6 +270,17 @@ extension Schema {
             """
         ),
         Setting(
+            "helo_check",
+            \.helloCheck,
+            .word,
+            example: #""strict""#,
+            """
+            Whether what a client calls itself must be possible: strict refuses (550 5.7.1) a word \
+            without a dot, an address that isn't the client's, and this relay's own names. Clients \
+            in relay_for and those that a list allows are exempt. Not for listeners people log in on.
+            """
+        ),
+        Setting(
             "banner",
             \.banner,
             .replyText,

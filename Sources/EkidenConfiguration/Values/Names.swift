@@ -180,7 +180,48 @@ extension ValueType<DomainPattern> {
     )
 }
 
+extension ValueType<Configuration.ListEntry> {
+    /// A network, a mail address or a domain: which one shows in how it is written.
+    static let listEntry = ValueType<Configuration.ListEntry>(
+        "an entry",
+        range: "a network, a mail address, a domain",
+        decode: { node throws(Misfit) in
+            let text = try node.text("a network, an address or a domain", like: "y.example")
+            if text.contains("/") || HostAddress(text) != nil {
+                return .network(try ValueType<NetworkPrefix>.network.decode(node))
+            }
+            if text.hasPrefix("@") {
+                let domain = TOMLNode(.string(String(text.dropFirst())), at: node.position)
+                return .domain(try ValueType<DomainPattern>.listDomain.decode(domain))
+            }
+            if text.contains("@") {
+                return .mailbox(try ValueType<Address>.mailbox.decode(node))
+            }
+            return .domain(try ValueType<DomainPattern>.listDomain.decode(node))
+        },
+        encode: { entry in
+            switch entry {
+            case .network(let network): quoted(network.text)
+            case .mailbox(let address): quoted(address.text)
+            case .domain(let pattern): quoted(pattern.text)
+            }
+        }
+    )
+}
+
 extension ValueType<DomainPattern> {
+    fileprivate static let listDomain = ValueType<DomainPattern>(
+        "a domain",
+        decode: { node throws(Misfit) in
+            let pattern = try domainPattern.decode(node)
+            if pattern == .any {
+                throw Misfit("can't have \"*\"; write a network, a mail address or a domain")
+            }
+            return pattern
+        },
+        encode: { quoted($0.text) }
+    )
+
     /// As for a route, without "*": to relay for every domain is to be an open relay.
     static let relayDomain = ValueType<DomainPattern>(
         "a domain",

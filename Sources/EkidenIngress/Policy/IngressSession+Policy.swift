@@ -2,6 +2,7 @@
 // gathers the facts, and the decisions are those of ListenerPolicy+Rules.swift.
 
 import EkidenMail
+import EkidenRuntime
 import EkidenSMTP
 
 extension IngressSession {
@@ -11,6 +12,82 @@ extension IngressSession {
 
     /// The client may send to anywhere.
     var mayRelay: Bool { policy.mayRelay(standing) }
+
+    // MARK: Connect
+
+    /// Turns a client away that may not connect; true when it did, and the session is over. Asked
+    /// when it is known who the client is: at first, and again when a peer says it speaks for
+    /// another.
+    mutating func turnsAway() async throws(IOFailure) -> Bool {
+        if policy.rules.clientLists.isEmpty { return false }
+        guard let refusal = policy.refusal(of: client.endpoint.address) else { return false }
+        refused.entry = refusal.entry
+        log(refusal.reply, rule: refusal.rule)
+        // Before the handshake of an implicit-TLS port nothing can be said.
+        if policy.tls?.begin == .atOnce, client.tls == nil { return true }
+        queue(refusal.reply)
+        try await waitForQuit()
+        return true
+    }
+
+    /// RFC 5321 §3.1: who was greeted with 554 is still heard until QUIT, and answered 503; not for
+    /// long, and not much of it.
+    private mutating func waitForQuit() async throws(IOFailure) {
+        connection.setDeadline(connection.loop.turnTime + .seconds(10))
+        var reader = CommandLineReader()
+        var left = Self.deafCommandsMax
+        while left > 0 {
+            switch reader.next(in: connection.unread) {
+            case .nothing(let consumed):
+                connection.consume(consumed)
+                do throws(IOFailure) {
+                    guard try await connection.fill() else { return }
+                } catch {
+                    if error == .timedOut { return }
+                    throw error
+                }
+                continue
+            case .refused(_, let consumed):
+                connection.consume(consumed)
+            case .line(let length, let consumed):
+                let word = String(decoding: connection.unread[..<length], as: UTF8.self)
+                connection.consume(consumed)
+                if word.asciiLowercased == "quit" {
+                    let text = policy.session.hostName + " closing connection"
+                    try await close(Reply(221, EnhancedStatus(2, 0, 0), text), rule: nil)
+                    return
+                }
+            }
+            queue(Reply(503, EnhancedStatus(5, 5, 1), "no service here; say QUIT"))
+            left -= 1
+        }
+        try await connection.flush()
+        connection.shutdownSending()
+    }
+
+    /// Commands of a client that was turned away that are answered.
+    private static let deafCommandsMax = 10
+
+    // MARK: EHLO
+
+    /// Answers EHLO and HELO where names are checked.
+    mutating func judgeHello() -> ServerEffect {
+        guard let refusal = policy.refusal(ofHello: session.helo, from: standing) else {
+            return session.helloAccepted()
+        }
+        return session.helloRefused(refusal.reply, rule: refusal.rule)
+    }
+
+    // MARK: MAIL and RCPT
+
+    /// What the rules have against this sender; nil when they have nothing.
+    mutating func refusal(of sender: ReversePath) -> PolicyRefusal? {
+        if policy.rules.senderLists.isEmpty { return nil }
+        guard let refusal = policy.refusal(of: sender) else { return nil }
+        refused.sender = sender
+        refused.entry = refusal.entry
+        return refusal
+    }
 
     /// Answers RCPT.
     mutating func judge(_ path: RecipientPath) -> ServerEffect {

@@ -10,6 +10,63 @@ extension ListenerPolicy {
         client.isLoggedIn || mayRelay(client.address)
     }
 
+    // MARK: Client
+
+    /// What keeps this client from being served at all.
+    package func refusal(of client: HostAddress) -> PolicyRefusal? {
+        guard let match = rules.clientLists.denial(of: client) else { return nil }
+        // The reply says nothing of the network's size, which is for its neighbours to find out.
+        let text =
+            "\(session.hostName) takes no mail from \(client.text); its operator may write to the "
+            + "postmaster here by another way"
+        return PolicyRefusal(
+            Reply(554, EnhancedStatus(5, 7, 1), text),
+            rule: "denied-client",
+            entry: match.text
+        )
+    }
+
+    /// What is wrong with the name a client gave in EHLO or HELO.
+    package func refusal(ofHello name: String, from client: ClientStanding) -> PolicyRefusal? {
+        if rules.helloCheck == .off || isTrusted(client) { return nil }
+        let address = client.address
+        let complaint = HelloComplaint(
+            name,
+            of: address,
+            ownNames: rules.ownNames,
+            isOwnAddress: address.isLoopback || rules.ownNetworks.contains { $0.contains(address) }
+        )
+        guard let complaint else { return nil }
+        let text = "\(name) \(complaint.words)"
+        return PolicyRefusal(
+            Reply(550, EnhancedStatus(5, 7, 1), text),
+            rule: complaint.rawValue
+        )
+    }
+
+    /// Checks of what a client says of itself leave it alone.
+    private func isTrusted(_ client: ClientStanding) -> Bool {
+        mayRelay(client) || rules.clientLists.allows(client.address)
+    }
+
+    // MARK: Sender
+
+    package func refusal(of sender: ReversePath) -> PolicyRefusal? {
+        // Bounces come from nobody, and lists have no entry for that.
+        guard case .address(let address) = sender,
+            let match = rules.senderLists.denial(of: address)
+        else { return nil }
+        let whom = match.entry.contains("@") ? address.text : "senders at \(address.domain.text)"
+        let text = "no mail is taken from \(whom) here"
+        return PolicyRefusal(
+            Reply(550, EnhancedStatus(5, 7, 1), text),
+            rule: "denied-sender",
+            entry: match.text
+        )
+    }
+
+    // MARK: Recipient
+
     /// Whether mail for that recipient is taken from this client, and to which address it goes.
     package func verdict(
         on path: RecipientPath,
@@ -29,11 +86,13 @@ extension ListenerPolicy {
     }
 
     private func refusal(of recipient: Address, from client: ClientStanding) -> PolicyRefusal? {
-        if rules.relayDomains.isEmpty || rules.relayDomains.match(recipient.domain) == nil {
-            return mayRelay(client) ? nil : relayDenied(client)
-        }
+        let isOurs = rules.relayDomains.match(recipient.domain) != nil
         // RFC 5321 §4.5.1: any system that relays mail takes it for the postmaster of its domains.
-        if recipient.isPostmaster { return nil }
+        if isOurs, recipient.isPostmaster { return nil }
+        if let match = rules.recipientLists.denial(of: recipient) {
+            return denied(recipient, match)
+        }
+        if !isOurs { return mayRelay(client) ? nil : relayDenied(client) }
         if let list = rules.recipients?.current {
             // Nobody may send to who isn't there, lest a bounce tells it instead of a reply.
             return list.match(recipient) == nil ? unknown(recipient) : nil
@@ -46,6 +105,17 @@ extension ListenerPolicy {
             "relaying denied: \(client.address.text) is not in a network this relay works for"
             + (session.auth == nil ? "" : ", and nobody is logged in")
         return PolicyRefusal(Reply(550, EnhancedStatus(5, 7, 1), text), rule: "relay-denied")
+    }
+
+    private func denied(_ recipient: Address, _ match: ListMatch) -> PolicyRefusal {
+        let whom =
+            match.entry.contains("@") ? recipient.text : "recipients at \(recipient.domain.text)"
+        let text = "no mail is taken for \(whom) here"
+        return PolicyRefusal(
+            Reply(550, EnhancedStatus(5, 7, 1), text),
+            rule: "denied-recipient",
+            entry: match.text
+        )
     }
 
     private func unknown(_ recipient: Address) -> PolicyRefusal {

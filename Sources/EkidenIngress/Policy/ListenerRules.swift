@@ -10,6 +10,14 @@ package struct ListenerRules: Sendable {
     package var relayDomains = MailboxTable()
     /// Who there is in them; nil: that is for the next host to say.
     package var recipients: WatchedList?
+    package var clientLists = AccessRules()
+    package var senderLists = AccessRules()
+    package var recipientLists = AccessRules()
+    package var helloCheck = HelloCheck.off
+    /// This relay's names, in lower case.
+    package var ownNames: [String] = []
+    /// This machine's addresses.
+    package var ownNetworks: [NetworkPrefix] = []
 
     package init() {}
 }
