@@ -59,7 +59,7 @@ extension Check {
 
     private static func words(_ entry: Configuration.ListEntry) -> String {
         switch entry {
-        case .network(let network): "\(network.text) is a network"
+        case .network(let network): "\(network.shortText) is a network"
         case .mailbox(let address): "\(address.text) is a mail address"
         case .domain(let pattern): "\(pattern.text) is a domain"
         }
@@ -67,7 +67,9 @@ extension Check {
 
     static func helloChecks(_ c: Configuration, _ loading: inout Loading) {
         for (index, listener) in c.listeners.enumerated()
-        where listener.helloCheck != .off && (listener.auth != .off || listener.role != .relay) {
+        where listener.helloCheck != .off
+            && (c.auth(of: listener) != .off || listener.role != .relay)
+        {
             loading.warning(
                 at: loading.position(of: "listener[\(index)].helo_check"),
                 "listener \"\(listener.name)\" is for people, whose programs call themselves "

@@ -84,6 +84,11 @@ package enum ControlRequest: Sendable, Equatable {
     case confirmClock
     case suspend(site: String, seconds: Int?)
     case resume(site: String)
+    /// Lets clients of a network relay for so long.
+    case allow(NetworkPrefix, seconds: Int)
+    case revoke(NetworkPrefix)
+    /// Answered by `AllowanceRow`s.
+    case allowances
 
     package var name: String {
         switch self {
@@ -96,14 +101,17 @@ package enum ControlRequest: Sendable, Equatable {
         case .confirmClock: "confirm-clock"
         case .suspend: "suspend"
         case .resume: "resume"
+        case .allow: "allow"
+        case .revoke: "revoke"
+        case .allowances: "allowances"
         }
     }
 
     /// Changes something, so that asking takes more than the right to look.
     package var isChange: Bool {
         switch self {
-        case .status, .queue, .show, .raw: false
-        case .act, .reload, .confirmClock, .suspend, .resume: true
+        case .status, .queue, .show, .raw, .allowances: false
+        case .act, .reload, .confirmClock, .suspend, .resume, .allow, .revoke: true
         }
     }
 }
@@ -118,7 +126,7 @@ extension ControlRequest {
             w.field("version", controlVersion)
             w.field("request", name)
             switch self {
-            case .status, .reload, .confirmClock: break
+            case .status, .reload, .confirmClock, .allowances: break
             case .queue(let query): Self.write(query, &w)
             case .show(let id), .raw(let id): w.field("id", id.text)
             case .act(_, let selection): Self.write(selection, &w)
@@ -126,6 +134,10 @@ extension ControlRequest {
                 w.field("site", site)
                 w.field("seconds", seconds)
             case .resume(let site): w.field("site", site)
+            case .allow(let network, let seconds):
+                w.field("client", network.text)
+                w.field("seconds", seconds)
+            case .revoke(let network): w.field("client", network.text)
             }
         }
         return writer.finish()
@@ -190,6 +202,11 @@ extension ControlRequest {
                 seconds: try object.optionalInteger("seconds")
             )
         case "resume": return .resume(site: try object.string("site"))
+        case "allow":
+            let seconds = try object.integer("seconds")
+            return .allow(try object.network("client"), seconds: seconds)
+        case "revoke": return .revoke(try object.network("client"))
+        case "allowances": return .allowances
         default: throw .wrongType("request")
         }
     }
@@ -229,6 +246,11 @@ extension JSONObject {
     package func id(_ name: String) throws(JSONProblem) -> QueueID {
         guard let id = QueueID(try string(name)) else { throw .wrongType(name) }
         return id
+    }
+
+    fileprivate func network(_ name: String) throws(JSONProblem) -> NetworkPrefix {
+        guard let network = NetworkPrefix(try string(name)) else { throw .wrongType(name) }
+        return network
     }
 
     fileprivate func ids(_ name: String) throws(JSONProblem) -> [QueueID] {

@@ -75,6 +75,8 @@ package struct StatusReport: ControlRow {
     package var queue = Queue()
     package var spool = Spool()
     package var resolver = Resolver()
+    /// Clients that may relay for a while (`ekiden allow`).
+    package var allowances = 0
     package var rates = Rates()
     /// One for each listener, however many addresses it has.
     package var connections: [ConnectionLimits] = []
@@ -144,6 +146,7 @@ package struct StatusReport: ControlRow {
             w.field("cache_hits", resolver.cacheHits)
             w.field("failures", resolver.failures)
         }
+        w.field("allowances", allowances)
         w.field("rates_per_second", object: rates) { rates, w in
             w.field("accepted", seconds: rates.accepted)
             w.field("delivered", seconds: rates.delivered)
@@ -167,6 +170,7 @@ package struct StatusReport: ControlRow {
         lastReloadAt = try object.optionalTime("last_reload_at")
         restartNeededFor = try object.strings("restart_needed_for")
         loops = try object.integer("loops")
+        allowances = try object.optionalInteger("allowances") ?? 0
         isStopping = try object.flag("stopping")
         for listener in try object.objects("listeners") {
             listeners.append(

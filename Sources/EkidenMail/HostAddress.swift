@@ -209,6 +209,9 @@ package struct NetworkPrefix: Sendable, Hashable {
 
     package var text: String { "\(base.text)/\(length)" }
 
+    /// As `text`, a single address without its length.
+    package var shortText: String { length == base.bitWidth ? base.text : text }
+
     private static func masked(_ address: HostAddress, _ length: Int) -> HostAddress {
         switch address {
         case .v4(let bits):

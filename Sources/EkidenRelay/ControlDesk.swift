@@ -41,6 +41,10 @@ extension Relay: ControlHandler {
             }
             guard known else { throw Self.unknownSite(site) }
             return ControlPage(rest: .end(ControlEnd(count: 1, text: "\(site) is open again")))
+        case .allow(let network, let seconds):
+            return try allow(network, for: .seconds(seconds), peer)
+        case .revoke(let network): return try revoke(network, peer)
+        case .allowances: return allowancePage(after: cursor)
         }
     }
 

@@ -37,6 +37,9 @@ final class ListsDesk: Sendable {
         var alarm: Handle?
     }
 
+    /// Who may relay for a while; not from a file, and of the same sessions' interest.
+    let allowances = Allowances()
+
     private let world: RelayWorld
     private let loop: Loop
     private let state = Mutex(State())

@@ -454,6 +454,7 @@ package final class Relay: Sendable {
     }
 
     var reloader: Reloader? { state.withLock { $0.reloader } }
+    var allowances: Allowances { lists.allowances }
     var isStopping: Bool { state.withLock { $0.isStopping } }
     var lastReload: (at: WallTime, text: String)? { state.withLock { $0.lastReload } }
 }

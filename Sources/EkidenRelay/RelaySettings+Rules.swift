@@ -30,6 +30,7 @@ extension RelaySettings {
             case .recipients: rules.recipientLists.add(ready, list.action)
             }
         }
+        rules.allowances = lists.allowances
         rules.helloCheck = HelloCheck(rawValue: listener.helloCheck.rawValue) ?? .off
         rules.ownNames = configuration.ownNames.map(\.folded)
         rules.ownNetworks = lists.localNetworks

@@ -53,6 +53,7 @@ extension Relay {
         report.resolver.queries = Int(clamping: resolver.asked)
         report.resolver.cacheHits = Int(clamping: resolver.hits)
         report.resolver.failures = Int(clamping: resolver.failed)
+        report.allowances = allowances.count(at: house.owner.now())
         report.rates = rates.perSecond(at: house.owner.now())
         reportLimits(in: &report)
         return report

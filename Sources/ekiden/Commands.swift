@@ -17,7 +17,8 @@ var commandTree: Command {
         subcommands: [
             serveCommand,
             configCommand, queueCommand, statusCommand, reloadCommand, suspendCommand,
-            resumeCommand, confirmClockCommand, userCommand, spoolCommand, sinkCommand,
+            resumeCommand, confirmClockCommand, allowCommand, userCommand, spoolCommand,
+            sinkCommand,
             benchCommand, versionCommand, helpCommand,
         ],
         run: nil

@@ -182,6 +182,7 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.spool.expiryPaused = true
         status.resolver.servers = ["192.0.2.53"]
         status.rates.delivered = 1234.5
+        status.allowances = 3
         status.isStopping = true
         status.sessionsMax = 700
         var limits = ConnectionLimits(
@@ -210,6 +211,11 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.logins = LoginLimits()
         status.logins?.lockedClients = 4
         #expect(try reread(status) == status)
+    }
+
+    @Test func anAllowanceComesBackAsItWas() throws {
+        let row = AllowanceRow(client: "2001:db8::/64", secondsLeft: 59.5, until: now)
+        #expect(try reread(row) == row)
     }
 
     @Test func rawChunksCarryAnyBytes() throws {
@@ -261,7 +267,9 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         var requests: [ControlRequest] = [
             .status, .queue(QueueQuery()), .queue(query), .show(QueueID(number: 9)),
             .raw(QueueID(number: 9)), .reload, .confirmClock, .suspend(site: "s", seconds: nil),
-            .suspend(site: "s", seconds: 60), .resume(site: "s"),
+            .suspend(site: "s", seconds: 60), .resume(site: "s"), .allowances,
+            .allow(NetworkPrefix(of: .v4(0xc000_0207), length: 32), seconds: 1800),
+            .revoke(NetworkPrefix(of: .loopback6, length: 64)),
         ]
         for action in QueueAction.allCases {
             for selection in [

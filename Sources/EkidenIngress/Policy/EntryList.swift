@@ -75,9 +75,7 @@ package struct EntryList: Sendable {
 
     /// The entry that has this client.
     package func match(_ client: HostAddress) -> String? {
-        networks.match(client).map { network in
-            network.length == network.base.bitWidth ? network.base.text : network.text
-        }
+        networks.match(client).map(\.shortText)
     }
 
     /// The entry that has this mailbox.

@@ -7,7 +7,11 @@ import EkidenSMTP
 
 extension IngressSession {
     var standing: ClientStanding {
-        ClientStanding(client.endpoint.address, isLoggedIn: session.user != nil)
+        ClientStanding(
+            client.endpoint.address,
+            isLoggedIn: session.user != nil,
+            at: connection.loop.turnTime
+        )
     }
 
     /// The client may send to anywhere.

@@ -5,9 +5,11 @@ import EkidenMail
 import EkidenSMTP
 
 extension ListenerPolicy {
-    /// The client may send to anywhere: for its network, or for the user it is.
+    /// The client may send to anywhere: for its network, for the user who logged in, or because an
+    /// operator lets it for a while.
     package func mayRelay(_ client: ClientStanding) -> Bool {
         client.isLoggedIn || mayRelay(client.address)
+            || rules.allowances?.covers(client.address, at: client.now) == true
     }
 
     // MARK: Client

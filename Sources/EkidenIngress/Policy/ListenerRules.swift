@@ -3,6 +3,7 @@
 // decisions themselves are in ListenerPolicy+Rules.swift; docs/POLICY.md says them in words.
 
 import EkidenMail
+import EkidenRuntime
 import EkidenSMTP
 
 package struct ListenerRules: Sendable {
@@ -13,6 +14,8 @@ package struct ListenerRules: Sendable {
     package var clientLists = AccessRules()
     package var senderLists = AccessRules()
     package var recipientLists = AccessRules()
+    /// Clients that may relay for a while.
+    package var allowances: Allowances?
     package var helloCheck = HelloCheck.off
     /// This relay's names, in lower case.
     package var ownNames: [String] = []
@@ -42,9 +45,16 @@ package struct ClientStanding: Sendable, Equatable {
     package var address: HostAddress
     /// It is a user: by a login, or by its certificate.
     package var isLoggedIn: Bool
+    /// When it is, for what is allowed for a while.
+    package var now: Instant
 
-    package init(_ address: HostAddress, isLoggedIn: Bool = false) {
+    package init(
+        _ address: HostAddress,
+        isLoggedIn: Bool = false,
+        at now: Instant = Instant(nanoseconds: 0)
+    ) {
         self.address = address
         self.isLoggedIn = isLoggedIn
+        self.now = now
     }
 }

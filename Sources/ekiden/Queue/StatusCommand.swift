@@ -57,6 +57,10 @@ func statusText(_ report: StatusReport) -> String {
     text += "Names      \(resolver.queries) asked, \(resolver.cacheHits) from cache, "
     text += "\(resolver.failures) failed"
     text += resolver.servers.isEmpty ? "\n" : ", by \(resolver.servers.joined(separator: ", "))\n"
+    if report.allowances > 0 {
+        text += "Allowed    \(plural(report.allowances, "client")) for a while: "
+        text += "ekiden allow --list\n"
+    }
     let rates = report.rates
     text +=
         "A second   \(fixed(rates.accepted, 1)) accepted, \(fixed(rates.delivered, 1)) delivered, "
