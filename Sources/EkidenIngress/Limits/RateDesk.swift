@@ -35,21 +35,12 @@ extension IngressSession {
         if policy.rates.isEmpty { return nil }
         let subject = RateSubject(
             client: client.endpoint.address,
-            user: session.login,
+            user: session.user,
             sender: sender
         )
         let now = connection.loop.turnTime
         let excess = rates.take(event, by: subject, under: policy.rates, at: now)
         return excess.map { IntakeRefusal($0.reply, rule: $0.rule) }
-    }
-}
-
-extension IngressSession {
-    /// The same recipient, or that there are too many of them now.
-    func limited(_ verdict: Result<Address, IntakeRefusal>) -> Result<Address, IntakeRefusal> {
-        guard !policy.rates.isEmpty, case .success = verdict else { return verdict }
-        let refusal = refusalByRate(.recipients, sender: session.transaction?.mail.sender)
-        return refusal.map { .failure($0) } ?? verdict
     }
 }
 

@@ -95,13 +95,18 @@ extension IngressSession {
 
     /// Answers RCPT.
     mutating func judge(_ path: RecipientPath) -> ServerEffect {
-        switch limited(policy.verdict(on: path, from: standing)) {
+        let refusal: PolicyRefusal
+        switch policy.verdict(on: path, from: standing) {
         case .success(let address):
-            return session.recipientAccepted(address)
-        case .failure(let refusal):
-            if case .address(let address) = path { refused.recipient = address.text }
-            refused.entry = refusal.entry
-            return session.recipientRefused(refusal.reply, rule: refusal.rule)
+            let sender = session.transaction?.mail.sender
+            guard let excess = refusalByRate(.recipients, sender: sender) else {
+                return session.recipientAccepted(address)
+            }
+            refusal = PolicyRefusal(excess.reply, rule: excess.rule)
+        case .failure(let why): refusal = why
         }
+        if case .address(let address) = path { refused.recipient = address.text }
+        refused.entry = refusal.entry
+        return session.recipientRefused(refusal.reply, rule: refusal.rule)
     }
 }
