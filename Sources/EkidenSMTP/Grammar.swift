@@ -1,7 +1,7 @@
 // The grammar of command arguments (RFC 5321 §4.1.2, §4.1.3): paths, mailboxes, domains, address
 // literals, parameters, the argument of EHLO. Called by `ServerSession` for what clients say, and
 // by whoever reads addresses elsewhere. Strict where the RFC is, with its deviations listed in
-// docs/PROTOCOL.md: underscores in domains, white space behind the colon of MAIL and RCPT.
+// docs/SMTP.md: underscores in domains, white space behind the colon of MAIL and RCPT.
 
 import EkidenMail
 
