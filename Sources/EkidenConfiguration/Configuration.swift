@@ -47,6 +47,10 @@ package struct Configuration: Sendable, Equatable {
         return listener.role == .relay || !hasUsers ? .off : .required
     }
 
+    package func senderOwnership(of listener: Listener) -> SenderOwnership {
+        listener.senderOwnership ?? (auth.senders == nil ? .off : .refuse)
+    }
+
     /// Somebody could log in.
     package var hasUsers: Bool { auth.users != nil || !certificateUsers.isEmpty }
 
@@ -152,6 +156,8 @@ extension Configuration {
         /// nil: as its role has it; see `Configuration.auth(of:)`.
         package var auth: AuthMode?
         package var authWithoutTLSFor: [NetworkPrefix] = []
+        /// nil: refuse where there is a list of senders, else off.
+        package var senderOwnership: SenderOwnership?
         package var helloCheck = HelloCheck.off
         package var banner = "ESMTP Ekiden"
         package var maxConnections = 1000
@@ -279,6 +285,13 @@ extension Configuration {
         package var listeners: [String] = []
     }
 
+    /// What becomes of a sender that is not an address of the user who is logged in.
+    package enum SenderOwnership: String, Sendable, CaseIterable {
+        case off
+        case refuse
+        case rewrite
+    }
+
     package enum AuthMode: String, Sendable, CaseIterable {
         case off
         case optional
@@ -297,6 +310,8 @@ extension Configuration {
     package struct Auth: Sendable, Equatable {
         /// nil: there are no users.
         package var users: String?
+        /// nil: users have the addresses that are their names.
+        package var senders: String?
         package var mechanisms = Mechanism.allCases
         package var maxFailures = 10
         package var failureTime: Duration = .seconds(10 * 60)

@@ -235,7 +235,15 @@ struct IngressSession: ~Copyable {
         do throws(IntakeRefusal) {
             try door.admit(byteCount: mail.declaredBytes ?? 0)
             if let refusal = refusalByRate(.messages, sender: mail.sender) { throw refusal }
-            return session.senderAccepted()
+            switch policy.rules.ownership(of: mail.sender, by: session.user) {
+            case .own: return session.senderAccepted()
+            case .rewritten(let own):
+                noteRewritten(mail.sender, to: own)
+                return session.senderAccepted(as: .address(own))
+            case .refused(let refusal):
+                refused.sender = mail.sender
+                return session.senderRefused(refusal.reply, rule: refusal.rule)
+            }
         } catch {
             return session.senderRefused(error.reply, rule: error.rule)
         }

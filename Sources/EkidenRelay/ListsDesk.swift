@@ -225,6 +225,9 @@ extension Configuration {
             )
             if !names.contains(name) { names.append(name) }
         }
+        if let path = auth.senders {
+            names.append(ListsDesk.Name(path: path, form: .senders, setting: "auth.senders"))
+        }
         for list in lists {
             guard let path = list.file else { continue }
             let name = ListsDesk.Name(

@@ -30,6 +30,9 @@ extension RelaySettings {
             case .recipients: rules.recipientLists.add(ready, list.action)
             }
         }
+        rules.senders = configuration.auth.senders.flatMap { lists.list($0, as: .senders) }
+        rules.senderOwnership =
+            SenderOwnership(rawValue: configuration.senderOwnership(of: listener).rawValue) ?? .off
         rules.allowances = lists.allowances
         rules.helloCheck = HelloCheck(rawValue: listener.helloCheck.rawValue) ?? .off
         rules.ownNames = configuration.ownNames.map(\.folded)

@@ -7,7 +7,7 @@ import EkidenMail
 
 /// What MAIL said.
 package struct MailParameters: Sendable, Equatable {
-    package let sender: ReversePath
+    package internal(set) var sender: ReversePath
     package let body: BodyDeclaration
     /// RFC 1870 §5: the client's estimate, in bytes; nil when it made none.
     package let declaredBytes: Int?

@@ -136,8 +136,10 @@ extension ServerSession {
 
     // MARK: The driver's answers
 
-    package mutating func senderAccepted() -> ServerEffect {
-        guard case .askingSender(let mail) = phase else { preconditionFailure("no sender asked") }
+    /// - Parameter other: the reverse-path that policy puts in the place of what was said.
+    package mutating func senderAccepted(as other: ReversePath? = nil) -> ServerEffect {
+        guard case .askingSender(var mail) = phase else { preconditionFailure("no sender asked") }
+        if let other { mail.sender = other }
         phase = .transaction(ServerTransaction(mail))
         return .reply(.senderOK)
     }

@@ -281,6 +281,18 @@ extension Schema {
             """
         ),
         Setting(
+            "sender_ownership",
+            \.senderOwnership,
+            .optional(.word),
+            default: "refuse if there is auth.senders, else off",
+            example: #""rewrite""#,
+            """
+            What becomes of a sender (reverse-path) that is not an address of the user who is logged \
+            in: accepted (off), refused (553 5.7.1, rule sender-not-owned), or replaced by the user's \
+            first address. See docs/POLICY.md.
+            """
+        ),
+        Setting(
             "banner",
             \.banner,
             .replyText,
@@ -416,6 +428,18 @@ extension Schema {
                 """
                 The users file, which `ekiden user` writes. It is read again within seconds of a \
                 change; a file with an error in it leaves the users as they were.
+                """
+            ),
+            Setting(
+                "senders",
+                \.senders,
+                .optional(.path),
+                default: "unset",
+                example: #""/etc/ekiden/senders""#,
+                """
+                File of the addresses that users may send from, a user on a line; read again within \
+                seconds of a change. A user whose name is an address has that one in any case. See \
+                docs/POLICY.md.
                 """
             ),
             Setting(

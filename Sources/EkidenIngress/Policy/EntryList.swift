@@ -15,6 +15,8 @@ package enum ListEntry: Sendable, Equatable {
     case domain(Domain)
     /// `.example.org`: the domains below it.
     case below(Domain)
+    /// `anna: anna@example.org, @lists.example.org`, `admin: *` (nil): what a user may send from.
+    case owner(String, [ListEntry]?)
 }
 
 /// What may stand in a list.
@@ -25,6 +27,8 @@ package enum ListForm: String, Sendable, Equatable {
     case mailboxes
     /// Mail addresses, and `@domain` for all of a domain's; a bare word there is a mistake.
     case recipients
+    /// Users, and the addresses they may send from.
+    case senders
 }
 
 /// Lines of a file that can't be understood.
@@ -52,6 +56,7 @@ package struct EntryListProblem: Error, Sendable, Equatable {
 package struct EntryList: Sendable {
     private var networks = NetworkTable<Void>()
     package private(set) var mailboxes = MailboxTable()
+    package private(set) var owners = OwnerTable()
 
     /// Bytes of a list's file; it has room for some 400 000 addresses.
     package static let bytesMax = 16 * 1_048_576
@@ -61,8 +66,8 @@ package struct EntryList: Sendable {
     }
 
     /// Entries, repeated ones once.
-    package var count: Int { networks.count + mailboxes.count }
-    package var isEmpty: Bool { networks.isEmpty && mailboxes.isEmpty }
+    package var count: Int { networks.count + mailboxes.count + owners.count }
+    package var isEmpty: Bool { networks.isEmpty && mailboxes.isEmpty && owners.isEmpty }
 
     private mutating func insert(_ entry: ListEntry) {
         switch entry {
@@ -70,6 +75,7 @@ package struct EntryList: Sendable {
         case .mailbox(let address): mailboxes.insert(mailbox: address)
         case .domain(let domain): mailboxes.insert(domain: domain)
         case .below(let parent): mailboxes.insert(below: parent)
+        case .owner(let user, let entries): owners.insert(user, entries)
         }
     }
 
@@ -132,7 +138,8 @@ extension EntryList {
     ) -> Result<
         ListEntry, Misfit
     > {
-        guard let text = String(validating: bytes, as: UTF8.self), text.utf8.count <= 512 else {
+        let most = form == .senders ? 8192 : 512
+        guard let text = String(validating: bytes, as: UTF8.self), text.utf8.count <= most else {
             return .failure(Misfit(text: "the line is no UTF-8, or too long for an entry"))
         }
         let entry =
@@ -140,6 +147,7 @@ extension EntryList {
             case .clients: network(text)
             case .mailboxes: mailbox(text) ?? domain(text)
             case .recipients: mailbox(text)
+            case .senders: owner(text)
             }
         if let entry { return .success(entry) }
         // What stands in the file may be anything; controls of it don't reach a terminal.
@@ -158,6 +166,9 @@ extension EntryList {
         case .recipients:
             " is no address; write one such as anna@example.org, or @example.org for every address "
                 + "there"
+        case .senders:
+            " is no user with addresses; write such as anna: anna@example.org, @lists.example.org; or "
+                + "admin: * for every address"
         }
     }
 
@@ -168,6 +179,28 @@ extension EntryList {
     private static func mailbox(_ text: String) -> ListEntry? {
         if text.utf8.first == UInt8(ascii: "@") { return exactly(String(text.dropFirst())) }
         return Grammar.mailbox(text, allowsUTF8: true).map { .mailbox($0) }
+    }
+
+    /// Addresses may hold no comma and users no colon here; neither is missed.
+    private static func owner(_ text: String) -> ListEntry? {
+        guard let colon = text.firstIndex(of: ":"),
+            let user = LoginName.prepare(trimmed(text[..<colon]).utf8)
+        else { return nil }
+        let rest = trimmed(text[text.index(after: colon)...])
+        if rest == "*" { return .owner(user, nil) }
+        var entries: [ListEntry] = []
+        for part in rest.split(separator: ",", omittingEmptySubsequences: false) {
+            guard let entry = mailbox(trimmed(part)) else { return nil }
+            entries.append(entry)
+        }
+        return .owner(user, entries)
+    }
+
+    private static func trimmed(_ text: Substring) -> String {
+        let isSpace = { (c: Character) in c == " " || c == "\t" }
+        var text = text.drop(while: isSpace)
+        while let last = text.last, isSpace(last) { text.removeLast() }
+        return String(text)
     }
 
     private static func domain(_ text: String) -> ListEntry? {

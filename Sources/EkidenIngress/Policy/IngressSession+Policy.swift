@@ -93,6 +93,11 @@ extension IngressSession {
         return refusal
     }
 
+    func noteRewritten(_ sender: ReversePath, to own: Address) {
+        let text = "\(session.user ?? "") sends from \(own.text) instead of \(sender.text)"
+        events.emit(.notice(.init(.info, "policy", text)), at: connection.loop.wallNow())
+    }
+
     /// Answers RCPT.
     mutating func judge(_ path: RecipientPath) -> ServerEffect {
         let refusal: PolicyRefusal

@@ -14,6 +14,9 @@ package struct ListenerRules: Sendable {
     package var clientLists = AccessRules()
     package var senderLists = AccessRules()
     package var recipientLists = AccessRules()
+    /// Who may send from which address; nil: everybody from the own name alone.
+    package var senders: WatchedList?
+    package var senderOwnership = SenderOwnership.off
     /// Clients that may relay for a while.
     package var allowances: Allowances?
     package var helloCheck = HelloCheck.off

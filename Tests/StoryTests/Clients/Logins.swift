@@ -147,3 +147,41 @@ func `curl logs in`(_ mechanism: String) async throws {
         #expect(try logIn("anna", "open sesame") == 235)
     }
 }
+
+@Test func `a user sends from addresses of the user's own, or not at all`() async throws {
+    for (mode, outcome) in [("refuse", "553"), ("rewrite", "{}")] {
+        try await withUsers { stage in
+            let mx = try stage.host()
+            try "anna: anna@origin.test, sales@origin.test\n".write(
+                toFile: stage.directory + "/senders",
+                atomically: true,
+                encoding: .utf8
+            )
+            stage.settings["auth.senders"] = stage.directory + "/senders"
+            stage.settings["listener.sender_ownership"] = mode
+            try stage.writeConfiguration()
+            try stage.reload()
+            _ = try stage.noticed("configuration reloaded")
+            let script = """
+                import smtplib
+                with smtplib.SMTP("\(stage.place.address)", \(stage.place.port), "c.test") as c:
+                    c.login("anna", "open sesame")
+                    c.sendmail("sales@origin.test", ["b@example.test"], "Subject: own\\r\\n\\r\\n")
+                    try:
+                        print(c.sendmail("boss@origin.test", ["b@example.test"], "Subject: x\\r\\n\\r\\n"))
+                    except smtplib.SMTPSenderRefused as refusal:
+                        print(refusal.smtp_code, refusal.smtp_error)
+                """
+            let run = try Child.run("python3", ["-c", script])
+            #expect(run.status == 0 && run.text.contains(outcome), "\(run.text)")
+            let senders = try mx.mail(mode == "refuse" ? 1 : 2).map(\.sender)
+            if mode == "refuse" {
+                #expect(senders == ["sales@origin.test"])
+                #expect(try stage.logged("rejected")["rule"] == "sender-not-owned")
+            } else {
+                #expect(senders.sorted() == ["anna@origin.test", "sales@origin.test"])
+                _ = try stage.noticed("anna sends from anna@origin.test instead of boss@")
+            }
+        }
+    }
+}
