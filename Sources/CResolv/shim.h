@@ -116,7 +116,7 @@ static inline int ekiden_dns_soa_minimum(
 }
 
 /* A record of a section: 0, or -1 when it or its data is malformed. owner and target have room for
- * EKIDEN_DNS_NAME_BYTES; target is set for CNAME and MX, else empty. */
+ * EKIDEN_DNS_NAME_BYTES; target is set for CNAME, PTR and MX, else empty. */
 static inline int ekiden_dns_record_at(
     ns_msg *message, int section, int index,
     struct ekiden_dns_record *record, char *owner, char *target)
@@ -150,6 +150,7 @@ static inline int ekiden_dns_record_at(
         record->preference = (uint16_t)ns_get16(data);
         return ekiden_dns_target(message, data + 2, end, target);
     case ns_t_cname:
+    case ns_t_ptr:
         return ekiden_dns_target(message, data, end, target);
     case ns_t_soa:
         return ekiden_dns_soa_minimum(message, data, end, &record->minimum);

@@ -159,6 +159,7 @@ extension Configuration {
         /// nil: refuse where there is a list of senders, else off.
         package var senderOwnership: SenderOwnership?
         package var helloCheck = HelloCheck.off
+        package var reverseDNS = ReverseDNS.off
         package var banner = "ESMTP Ekiden"
         package var maxConnections = 1000
         package var maxConnectionsPerClient = 250
@@ -253,6 +254,12 @@ extension Configuration {
     package enum HelloCheck: String, Sendable, CaseIterable {
         case off
         case strict
+    }
+
+    package enum ReverseDNS: String, Sendable, CaseIterable {
+        case off
+        case note
+        case require
     }
 
     package enum ListAction: String, Sendable, CaseIterable {

@@ -2,6 +2,7 @@
 // and the spool; ingress knows neither.
 
 import EkidenMail
+import EkidenRuntime
 import EkidenSMTP
 
 /// A message was not taken: what to answer, and the name of the rule that decided.
@@ -19,6 +20,13 @@ package struct IntakeRefusal: Error, Sendable, Equatable {
 package protocol IngressDoor: Sendable {
     /// Room for a message of that declared size (0: not declared)? Cheap; asked at MAIL and DATA.
     func admit(byteCount: Int) throws(IntakeRefusal)
+
+    /// The name the DNS has for a client. Ends at `deadline` with `unknown`.
+    func reverseName(
+        of client: HostAddress,
+        on loop: Loop,
+        until deadline: Instant
+    ) async -> ReverseFinding
 
     /// Begins a message whose envelope is complete; its bytes follow.
     func begin(

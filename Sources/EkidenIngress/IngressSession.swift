@@ -22,6 +22,8 @@ struct IngressSession: ~Copyable {
     var transactionBegan = Instant(nanoseconds: 0)
     /// The message that is coming in chunks (BDAT), if one is.
     var chunked: ChunkedMessage?
+    /// What the DNS says of the client's host, once it was asked.
+    var reverse: ReverseFinding?
     /// What the next refusal is about, where the session can't say it; for the log.
     var refused = RefusalSubject()
 
@@ -162,10 +164,7 @@ struct IngressSession: ~Copyable {
         case .askSender(let mail):
             transactionBegan = connection.loop.turnTime
             noteClient()
-            if let refusal = refusal(of: mail.sender) {
-                let effect = session.senderRefused(refusal.reply, rule: refusal.rule)
-                return try await perform(effect)
-            }
+            if let effect = await refusal(of: mail) { return try await perform(effect) }
             return try await perform(judge(mail))
         case .askHello:
             return try await perform(judgeHello())
@@ -180,6 +179,7 @@ struct IngressSession: ~Copyable {
             if let port = override.port {
                 client.endpoint = Endpoint(client.endpoint.address, port)
             }
+            forgetReverseName()
             if try await turnsAway() { return false }
             session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
             let login = override.login.flatMap { $0.isEmpty ? nil : $0 }

@@ -46,6 +46,8 @@ package struct ClientFacts: Sendable, Equatable {
     package var inboundProtocol: InboundProtocol
     /// Name of the listener in the configuration.
     package var listener: String
+    /// The name of its host by the DNS, confirmed by leading back. Not stored either.
+    package var reverseName: String?
     /// The TLS session it came over. Not stored: with a message it is in the Received field.
     package var tls: TLSFacts?
     /// Who logged in. Not stored either.

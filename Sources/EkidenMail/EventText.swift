@@ -75,6 +75,7 @@ extension Event {
                 .text("with", e.client.inboundProtocol.text),
                 .text("listener", e.client.listener),
             ]
+            if let name = e.client.reverseName { fields.append(.text("rdns", name)) }
             fields += tls(of: e.client)
             if let login = e.client.login { fields.append(.text("login", login)) }
         }
@@ -123,6 +124,7 @@ extension Event {
         fields.append(.text("client", e.client.endpoint.text))
         if !e.client.helo.isEmpty { fields.append(.text("helo", e.client.helo)) }
         fields.append(.text("listener", e.client.listener))
+        if let name = e.client.reverseName { fields.append(.text("rdns", name)) }
         fields += tls(of: e.client)
         if let login = e.client.login { fields.append(.text("login", login)) }
         if let sender = e.sender { fields.append(.text("from", "<\(sender.text)>")) }

@@ -3,6 +3,7 @@
 
 import EkidenIngress
 import EkidenMail
+import EkidenResolver
 import EkidenRewriting
 import EkidenRuntime
 import EkidenSMTP
@@ -18,6 +19,18 @@ final class FrontDoor: IngressDoor {
             try house.spool.admit(byteCount: byteCount)
         } catch {
             throw IntakeRefusal(error)
+        }
+    }
+
+    func reverseName(
+        of client: HostAddress,
+        on loop: Loop,
+        until deadline: Instant
+    ) async -> ReverseFinding {
+        switch await house.resolver.reverseName(of: client, on: loop, until: deadline) {
+        case .confirmed(let name): .confirmed(name)
+        case .missing(let why): .missing(why)
+        case .failed(let failure): .unknown(failure.text)
         }
     }
 

@@ -35,6 +35,7 @@ extension RelaySettings {
             SenderOwnership(rawValue: configuration.senderOwnership(of: listener).rawValue) ?? .off
         rules.allowances = lists.allowances
         rules.helloCheck = HelloCheck(rawValue: listener.helloCheck.rawValue) ?? .off
+        rules.reverseCheck = ReverseCheck(rawValue: listener.reverseDNS.rawValue) ?? .off
         rules.ownNames = configuration.ownNames.map(\.folded)
         rules.ownNetworks = lists.localNetworks
         return rules

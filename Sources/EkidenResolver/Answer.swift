@@ -13,6 +13,7 @@ package enum RecordType {
     package static let ns: UInt16 = 2
     package static let cname: UInt16 = 5
     package static let soa: UInt16 = 6
+    package static let ptr: UInt16 = 12
     package static let mx: UInt16 = 15
     package static let aaaa: UInt16 = 28
     static let opt: UInt16 = 41
@@ -24,6 +25,7 @@ package enum RecordType {
         case ns: "NS"
         case cname: "CNAME"
         case soa: "SOA"
+        case ptr: "PTR"
         case mx: "MX"
         case aaaa: "AAAA"
         default: "TYPE\(type)"
@@ -74,6 +76,7 @@ package enum RecordData: Sendable, Hashable {
     case address(HostAddress)
     case exchange(preference: UInt16, name: String)
     case alias(String)
+    case pointer(String)
     /// SOA: seconds for which a negative answer holds (RFC 2308 §4).
     case authority(minimumSeconds: UInt32)
     /// A type that is not looked into.
@@ -84,6 +87,7 @@ package enum RecordData: Sendable, Hashable {
         case .address(let address): address.isV4 ? RecordType.a : RecordType.aaaa
         case .exchange: RecordType.mx
         case .alias: RecordType.cname
+        case .pointer: RecordType.ptr
         case .authority: RecordType.soa
         case .other(let type): type
         }
@@ -237,6 +241,7 @@ private struct PacketReader {
             .address(.ipv6(high: record.address6_high, low: record.address6_low))
         case RecordType.mx: .exchange(preference: record.preference, name: name(target))
         case RecordType.cname: .alias(name(target))
+        case RecordType.ptr: .pointer(name(target))
         case RecordType.soa: .authority(minimumSeconds: record.minimum)
         default: .other(type: record.type)
         }

@@ -22,6 +22,17 @@ package enum HostName {
         }
     }
 
+    /// Printable ASCII in labels of 1 to 63 bytes: no host's name perhaps, but one that can be asked
+    /// for and shown.
+    package static func isPlain(_ name: String) -> Bool {
+        guard (1...253).contains(name.utf8.count) else { return false }
+        return name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
+            .allSatisfy { label in
+                (1...63).contains(label.count)
+                    && label.allSatisfy { $0 > 0x20 && $0 < 0x7f && $0 != UInt8(ascii: "\\") }
+            }
+    }
+
     /// True when `name` is `zone` or lies below it.
     package static func isWithin(_ name: String, zone: String) -> Bool {
         zone == "." || name == zone || name.hasSuffix("." + zone)

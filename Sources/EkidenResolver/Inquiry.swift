@@ -101,7 +101,10 @@ package struct Inquiry: Sendable {
         if seen.count > Self.aliasesMax {
             return fail("more than \(Self.aliasesMax) aliases (CNAME) in a row")
         }
-        guard HostName.isValid(target) else {
+        // RFC 2317 §4: reverse names go by aliases with a slash in them.
+        let isAskable =
+            HostName.isValid(target) || question.type == RecordType.ptr && HostName.isPlain(target)
+        guard isAskable else {
             return .done(.noName, ttlSeconds: ttlSeconds)
         }
         seen.append(target)

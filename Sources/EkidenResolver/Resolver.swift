@@ -216,6 +216,17 @@ package final class Resolver: Sendable {
         }
     }
 
+    /// One look-up from its beginning to its end.
+    func ask(
+        _ name: String,
+        _ type: UInt16,
+        on loop: Loop,
+        until deadline: Instant
+    ) async -> Lookup {
+        let promise = begin(name, type, current.withLock { $0 }, on: loop)
+        return await cache.settle(promise, on: loop, until: deadline).lookup
+    }
+
     private func begin(
         _ name: String,
         _ type: UInt16,

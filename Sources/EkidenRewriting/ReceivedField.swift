@@ -62,8 +62,11 @@ extension FieldWriter {
             let literal = Array(client.literal.utf8)
             // The literal stands for a client that gave no name (RFC 5321 §4.4, From-domain).
             clause("from ", facts.helo.isEmpty ? literal : domainBytes(facts.helo))
-            clause(literal.count + 2) {
+            // RFC 5321 §4.4, TCP-info: the name the DNS has for the address, and the address.
+            let name = facts.clientName.map { domainBytes($0) + [0x20] } ?? []
+            clause(name.count + literal.count + 2) {
                 $0.append(byte: UInt8(ascii: "("))
+                $0.append(contentsOf: name)
                 $0.append(contentsOf: literal)
                 $0.append(byte: UInt8(ascii: ")"))
             }

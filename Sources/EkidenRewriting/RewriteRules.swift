@@ -9,6 +9,8 @@ package struct ReceivedFacts: Sendable, Equatable {
     package var helo: String
     /// Where the client connected from; nil for mail the relay made itself (no `from` clause).
     package var client: HostAddress?
+    /// The confirmed name of the client's host.
+    package var clientName: String?
     /// Our own host name.
     package var byHost: String
     package var inboundProtocol: InboundProtocol
@@ -55,6 +57,7 @@ package struct ReceivedFacts: Sendable, Equatable {
             forRecipient: envelope.recipients.count == 1 ? envelope.recipients[0] : nil,
             date: date
         )
+        clientName = client.reverseName
         smtpUTF8 = envelope.demands.smtpUTF8
     }
 }

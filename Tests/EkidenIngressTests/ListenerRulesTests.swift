@@ -270,6 +270,38 @@ extension ListenerPolicy {
         #expect(policy.refusal(ofHello: "[IPv6:::1]", from: self6) == nil)
         #expect(policy.refusal(ofHello: "[198.51.100.1]", from: self4) == nil)
     }
+
+    // MARK: Reverse names
+
+    @Test func `a name in the DNS is required where it is, and never for good while unknown`()
+        throws
+    {
+        let findings: [(ReverseFinding, String?, UInt16)] = [
+            (.confirmed("mail.client.example"), nil, 0),
+            (.missing("203.0.113.7 has no name (PTR)"), "no-reverse-name", 550),
+            (.unknown("no name server answered in time"), "reverse-name-unknown", 450),
+        ]
+        for (finding, rule, code) in findings {
+            var policy = try policy()
+            for check in [ReverseCheck.off, .note] {
+                policy.rules.reverseCheck = check
+                #expect(policy.refusal(ofReverse: finding, from: stranger) == nil)
+            }
+            policy.rules.reverseCheck = .require
+            let refusal = policy.refusal(ofReverse: finding, from: stranger)
+            #expect(refusal?.rule == rule)
+            if let refusal {
+                // RFC 7372 §3.3
+                let status = EnhancedStatus(UInt8(code / 100), 7, 25)
+                #expect(refusal.reply.code == code && refusal.reply.status == status)
+            }
+            for trusted in [neighbour, user] {
+                #expect(policy.refusal(ofReverse: finding, from: trusted) == nil)
+            }
+            policy.rules.clientLists.allow = [try list("friends", "203.0.113.0/24", .clients)]
+            #expect(policy.refusal(ofReverse: finding, from: stranger) == nil)
+        }
+    }
 }
 
 extension Result where Success == Address, Failure == PolicyRefusal {

@@ -72,7 +72,7 @@ struct PacketWriter {
         case .address(.v6(let high, let low)):
             [high, low].flatMap { four(UInt32($0 >> 32)) + four(UInt32($0 & 0xffff_ffff)) }
         case .exchange(let preference, let target): two(preference) + name(target)
-        case .alias(let target): name(target)
+        case .alias(let target), .pointer(let target): name(target)
         case .authority(let minimumSeconds):
             name("ns.example") + name("root.example") + four(1) + four(2) + four(3) + four(4)
                 + four(minimumSeconds)

@@ -55,6 +55,19 @@ import Testing
         #expect(local.hasPrefix("Received: by relay.example with local id \(testID.text)\r\n"))
     }
 
+    @Test func aConfirmedNameStandsBeforeTheAddress() throws {
+        var rules = rules()
+        rules.received.clientName = "mail.client.example"
+        let text = try rewrite("\r\n", rules).headerText
+        #expect(
+            text.hasPrefix(
+                "Received: from client.example (mail.client.example [192.0.2.1])\r\n"
+            )
+        )
+        rules.received.clientName = "a(b) c;d"
+        #expect(try rewrite("\r\n", rules).headerText.contains("(a?b??c?d [192.0.2.1])"))
+    }
+
     @Test func hostileNamesCannotBreakTheField() throws {
         let text = try rewrite("\r\n", rules(helo: "a(b;c\"\\d\r\nX: y\u{e9}\0")).headerText
         #expect(text.hasPrefix("Received: from a?b?c??d??X:?y??? ([192.0.2.1])\r\n"))

@@ -281,6 +281,18 @@ extension Schema {
             """
         ),
         Setting(
+            "reverse_dns",
+            \.reverseDNS,
+            .word,
+            example: #""note""#,
+            """
+            Whether the name of a client's host is looked up (PTR, and back): note puts a confirmed \
+            one in the log and in Received; require also refuses mail from clients without one \
+            (550 5.7.25, or 450 4.7.25 while it can't be found out), but for relay_for, users and \
+            clients that a list allows.
+            """
+        ),
+        Setting(
             "sender_ownership",
             \.senderOwnership,
             .optional(.word),

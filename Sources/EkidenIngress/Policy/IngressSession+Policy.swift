@@ -84,13 +84,16 @@ extension IngressSession {
 
     // MARK: MAIL and RCPT
 
-    /// What the rules have against this sender; nil when they have nothing.
-    mutating func refusal(of sender: ReversePath) -> PolicyRefusal? {
-        if policy.rules.senderLists.isEmpty { return nil }
-        guard let refusal = policy.refusal(of: sender) else { return nil }
-        refused.sender = sender
+    /// What the rules have against MAIL, from this client and by this sender; nil when they have
+    /// nothing.
+    mutating func refusal(of mail: MailParameters) async -> ServerEffect? {
+        if policy.rules.reverseCheck == .off, policy.rules.senderLists.isEmpty { return nil }
+        var refusal = await reverseRefusal()
+        if refusal == nil { refusal = policy.refusal(of: mail.sender) }
+        guard let refusal else { return nil }
+        refused.sender = mail.sender
         refused.entry = refusal.entry
-        return refusal
+        return session.senderRefused(refusal.reply, rule: refusal.rule)
     }
 
     func noteRewritten(_ sender: ReversePath, to own: Address) {

@@ -46,6 +46,26 @@ extension ListenerPolicy {
         )
     }
 
+    /// What is wrong with the name the DNS has for a client.
+    package func refusal(
+        ofReverse finding: ReverseFinding,
+        from client: ClientStanding
+    ) -> PolicyRefusal? {
+        if rules.reverseCheck != .require || isTrusted(client) { return nil }
+        switch finding {
+        case .confirmed: return nil
+        case .missing(let why):
+            // RFC 7372 §3.3: X.7.25, reverse DNS validation failed.
+            let text = why + "; have the DNS name your host, and the name lead back"
+            let reply = Reply(550, EnhancedStatus(5, 7, 25), text)
+            return PolicyRefusal(reply, rule: "no-reverse-name")
+        case .unknown(let why):
+            let text = "the name of your host can't be found out now (\(why)); try again later"
+            let reply = Reply(450, EnhancedStatus(4, 7, 25), text)
+            return PolicyRefusal(reply, rule: "reverse-name-unknown")
+        }
+    }
+
     /// Checks of what a client says of itself leave it alone.
     private func isTrusted(_ client: ClientStanding) -> Bool {
         mayRelay(client) || rules.clientLists.allows(client.address)

@@ -20,6 +20,7 @@ package struct ListenerRules: Sendable {
     /// Clients that may relay for a while.
     package var allowances: Allowances?
     package var helloCheck = HelloCheck.off
+    package var reverseCheck = ReverseCheck.off
     /// This relay's names, in lower case.
     package var ownNames: [String] = []
     /// This machine's addresses.
