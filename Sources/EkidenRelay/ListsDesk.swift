@@ -240,3 +240,26 @@ extension Configuration {
         return names
     }
 }
+
+extension Configuration {
+    /// What keeps the files of lists from being used, as a start would find it; for who checks a
+    /// configuration without running it.
+    package func listProblems(
+        reading read: (_ path: String, _ maxBytes: Int) throws(FileProblem) -> [UInt8]
+    ) -> [String] {
+        listFiles.compactMap { name in
+            let what = "can't use \(name.path) (\(name.setting)): "
+            do throws(FileProblem) {
+                let bytes = try read(name.path, EntryList.bytesMax)
+                do throws(EntryListProblem) {
+                    _ = try EntryList(parsing: bytes, as: name.form)
+                    return nil
+                } catch {
+                    return what + error.text
+                }
+            } catch {
+                return what + error.text
+            }
+        }
+    }
+}

@@ -33,6 +33,12 @@ private let configCheckCommand = Command(
             console.print("\(file): error: " + printable(problem))
             return .negative
         }
+        let lists = inspection.configuration.listProblems {
+            (path, maxBytes) throws(FileProblem) in
+            try LinuxFiles().readNow(path, maxBytes: maxBytes)
+        }
+        for problem in lists { console.print("\(file): error: " + printable(problem)) }
+        if !lists.isEmpty { return .negative }
         console.print(
             inspection.warnings.isEmpty
                 ? "\(file): ok"

@@ -77,6 +77,9 @@ import Testing
         let path = stage.directory + "/recipients"
         stage.settings["listener.relay_domains"] = "[\"example.test\"]"
         stage.settings["listener.recipients"] = path
+        try stage.writeConfiguration()
+        let check = try stage.ekiden("config", "check", stage.configurationPath)
+        #expect(check.status == 1 && check.text.contains("recipients of listener \"relay\""))
         let first = try stage.launch()
         #expect(try first.waitForEnd() == 1)
         try "bob@example.test\nnobody\n".write(toFile: path, atomically: true, encoding: .utf8)
