@@ -7,13 +7,25 @@ import EkidenMail
 import EkidenRuntime
 import EkidenSMTP
 
-/// A message of which some chunks came.
-struct ChunkedMessage {
+/// A message of which some chunks came. An object, so that sessions without one have no room for it.
+final class ChunkedMessage {
     let intake: any MessageIntake
     let envelope: Envelope
     var receiver: BodyReceiver
     /// When its last octet must be here.
     let end: Instant
+
+    init(
+        intake: any MessageIntake,
+        envelope: Envelope,
+        receiver: BodyReceiver,
+        end: Instant
+    ) {
+        self.intake = intake
+        self.envelope = envelope
+        self.receiver = receiver
+        self.end = end
+    }
 }
 
 extension IngressSession {
@@ -57,7 +69,7 @@ extension IngressSession {
     /// Reads the octets of a chunk into `chunked`, all of them even when the message can't be taken;
     /// its refusal is returned.
     private mutating func read(_ chunk: Chunk) async throws(IOFailure) -> IntakeRefusal? {
-        guard var message = chunked else { return nil }
+        guard let message = chunked else { return nil }
         var refusal: IntakeRefusal?
         var left = chunk.octets
         var run = MessageRun()
@@ -65,7 +77,7 @@ extension IngressSession {
             try await waitForOctets(until: message.end)
             let piece = UnsafeRawBufferPointer(rebasing: connection.unread.prefix(left))
             _ = message.receiver.receive(piece, into: &run)
-            if refusal == nil { refusal = await Self.append(run.pointer, to: &message) }
+            if refusal == nil { refusal = await Self.append(run.pointer, to: message) }
             // The run was a part of them.
             connection.consume(piece.count)
             left -= piece.count
@@ -73,9 +85,8 @@ extension IngressSession {
         }
         if chunk.isLast {
             message.receiver.end(into: &run)
-            if refusal == nil { refusal = await Self.append(run.pointer, to: &message) }
+            if refusal == nil { refusal = await Self.append(run.pointer, to: message) }
         }
-        chunked = message
         if let problem = message.receiver.problem {
             return IntakeRefusal(problem.reply, rule: problem.rule.rawValue)
         }
@@ -84,7 +95,7 @@ extension IngressSession {
 
     private static func append(
         _ run: UnsafeRawBufferPointer,
-        to message: inout ChunkedMessage
+        to message: ChunkedMessage
     ) async -> IntakeRefusal? {
         if run.isEmpty { return nil }
         do throws(IntakeRefusal) {
@@ -99,7 +110,7 @@ extension IngressSession {
 
     /// Reads so many octets and forgets them.
     mutating func drop(_ octets: Int) async throws(IOFailure) {
-        let end = connection.loop.turnTime + policy.timeouts.message
+        let end = connection.loop.turnTime + terms.policy.timeouts.message
         var left = octets
         while left > 0 {
             try await waitForOctets(until: end)
@@ -112,7 +123,7 @@ extension IngressSession {
     private mutating func waitForOctets(until end: Instant) async throws(IOFailure) {
         while connection.unread.isEmpty {
             // RFC 5321 §4.5.3.2.5 for the block; and a slow drip has an end, too.
-            let block = connection.loop.turnTime + policy.timeouts.dataBlock
+            let block = connection.loop.turnTime + terms.policy.timeouts.dataBlock
             connection.setDeadline(min(block, end))
             guard try await connection.fill() else { throw .lost }
         }

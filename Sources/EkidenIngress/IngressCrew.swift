@@ -49,43 +49,59 @@ package final class IngressCrew: Sendable {
     package var count: Int { roll.withLock { $0.perLoop.reduce(0, +) } }
 
     /// Starts a session for a connection just accepted.
-    func take(_ socket: AcceptedSocket, policy: ListenerPolicy, ledger: ConnectionLedger) {
+    func take(_ socket: AcceptedSocket, terms: ListenerTerms, ledger: ConnectionLedger) {
         let (loop, isFull) = roll.withLock { roll in
             let isFull = roll.perLoop.reduce(0, +) >= sessionsMax
             let index = roll.perLoop.indices.min { roll.perLoop[$0] < roll.perLoop[$1] } ?? 0
             roll.perLoop[index] += 1
             return (loops[index], isFull)
         }
-        let isProxied = policy.isProxy(socket.peer.address)
+        let peer = socket.peer.address
         let full = ConnectionLedger.Verdict.tooMany(limit: sessionsMax)
+        // Behind a balancer limits are the client's, who is not known yet.
         let early: ConnectionLedger.Verdict? =
-            isFull ? full : isProxied ? nil : ledger.enter(socket.peer.address, policy)
+            isFull
+            ? full : terms.policy.isProxy(peer) ? nil : ledger.enter(peer, terms.policy)
         loop.spawn {
-            var client: HostAddress? = socket.peer.address
-            var verdict = early ?? full
-            var session = IngressSession(
-                Connection(adopting: socket, on: loop),
-                policy: policy,
-                door: self.door,
-                events: self.events,
-                logins: self.logins,
-                rates: self.rates
-            )
-            let handle = session.handle
-            if self.join(handle, on: loop) {
-                if isProxied {
-                    // Limits are the client's and not the balancer's.
-                    client = await session.readProxyHeader()
-                    if early == nil, let client { verdict = ledger.enter(client, policy) }
-                }
-                if client != nil { await session.run(verdict) }
-            } else {
-                await session.turnAway()
-            }
-            _ = consume session
-            self.leave(handle, on: loop)
-            if verdict == .admitted, let client { ledger.leave(client, policy) }
+            let end = await self.serve(socket, on: loop, terms, ledger, early)
+            self.leave(end.handle, on: loop)
+            if let client = end.admitted { ledger.leave(client, terms.policy) }
         }
+    }
+
+    /// A session from its first byte to its last; its connection is closed on return.
+    /// - Parameter early: what the ledger said; nil when it is to be asked about a balancer's client.
+    /// - Returns: whom the ledger is to forget, if it counted somebody.
+    @inline(never)
+    private func serve(
+        _ socket: AcceptedSocket,
+        on loop: Loop,
+        _ terms: ListenerTerms,
+        _ ledger: ConnectionLedger,
+        _ early: ConnectionLedger.Verdict?
+    ) async -> (handle: Handle, admitted: HostAddress?) {
+        var session = IngressSession(
+            Connection(adopting: socket, on: loop),
+            terms: terms,
+            door: door,
+            events: events,
+            logins: logins,
+            rates: rates
+        )
+        let handle = session.handle
+        var admitted = early == .admitted ? socket.peer.address : nil
+        guard join(handle, on: loop) else {
+            await session.turnAway()
+            return (handle, admitted)
+        }
+        if let early, !terms.policy.isProxy(socket.peer.address) {
+            await session.run(early)
+        } else if let client = await session.readProxyHeader() {
+            let verdict = early ?? ledger.enter(client, terms.policy)
+            if verdict == .admitted { admitted = client }
+            await session.run(verdict)
+        }
+        return (handle, admitted)
     }
 
     /// Ends all sessions: those between commands with 421 (RFC 5321 §3.8), those within a message

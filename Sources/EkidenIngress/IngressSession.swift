@@ -10,7 +10,7 @@ import EkidenSMTP
 struct IngressSession: ~Copyable {
     var connection: Connection
     var session: ServerSession
-    let policy: ListenerPolicy
+    let terms: ListenerTerms
     let door: any IngressDoor
     let events: any EventSink
     /// nil: nobody can log in.
@@ -27,14 +27,18 @@ struct IngressSession: ~Copyable {
     /// What the next refusal is about, where the session can't say it; for the log.
     var refused = RefusalSubject()
 
+    // Not inlined, as are some below: the frame it would become a part of is each session's, for as long
+    // as it lasts.
+    @inline(never)
     init(
         _ connection: consuming Connection,
-        policy: ListenerPolicy,
+        terms: ListenerTerms,
         door: any IngressDoor,
         events: any EventSink,
         logins: Logins?,
         rates: RateDesk
     ) {
+        let policy = terms.policy
         self.rates = rates
         client = ClientFacts(endpoint: connection.peer, listener: policy.name)
         self.logins = logins
@@ -42,7 +46,7 @@ struct IngressSession: ~Copyable {
             policy.session,
             mayLogInWithoutTLS: policy.mayLogInWithoutTLS(connection.peer.address)
         )
-        self.policy = policy
+        self.terms = terms
         self.door = door
         self.events = events
         self.connection = connection
@@ -50,26 +54,30 @@ struct IngressSession: ~Copyable {
 
     var handle: Handle { connection.handle }
 
+    /// Async functions go by `terms.policy` instead, as their frames would have room for a copy of all
+    /// of it.
+    var policy: ListenerPolicy { terms.policy }
+
     /// The whole session. Ends when the client quits, breaks off, is too slow or too wrong, or
     /// when the relay stops.
     mutating func run(_ verdict: ConnectionLedger.Verdict) async {
         do throws(IOFailure) {
             if let refusal = refusal(verdict) {
                 // Before the handshake of an implicit-TLS port nothing can be said.
-                if policy.tls?.begin == .atOnce {
+                if terms.policy.tls?.begin == .atOnce {
                     log(refusal.reply, rule: refusal.rule)
                     return
                 }
                 try await close(refusal.reply, rule: refusal.rule)
                 return
             }
-            if try await turnsAway() { return }
-            if let tls = policy.tls, tls.begin == .atOnce, try await !secure(by: tls) { return }
-            // A balancer may have said who the client is.
-            session.mayOverride = policy.mayOverride(client.endpoint.address)
-            session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
-            if policy.greetDelay != nil, try await !delayGreeting() { return }
-            queue(session.greeting)
+            if !terms.policy.rules.clientLists.isEmpty, try await turnsAway() { return }
+            if let tls = terms.policy.tls, tls.begin == .atOnce, try await !secure(by: tls) {
+                return
+            }
+            noteRights()
+            if terms.policy.greetDelay != nil, try await !delayGreeting() { return }
+            queueGreeting()
             try await converse()
         } catch {
             await end(error)
@@ -77,10 +85,20 @@ struct IngressSession: ~Copyable {
         await abandonChunks()
     }
 
+    /// What the client may, by its address; a balancer may have said which that is.
+    @inline(never)
+    private mutating func noteRights() {
+        session.mayOverride = policy.mayOverride(client.endpoint.address)
+        session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
+    }
+
+    @inline(never)
+    private mutating func queueGreeting() { queue(session.greeting) }
+
     /// Reads what a balancer says of its client, who is the session's client from then on; nil when
     /// that is no such header or comes too late, and the connection is to be dropped without a word.
     mutating func readProxyHeader() async -> HostAddress? {
-        let end = connection.loop.turnTime + policy.timeouts.proxyHeader
+        let end = connection.loop.turnTime + terms.policy.timeouts.proxyHeader
         connection.setDeadline(end)
         while true {
             switch ProxyHeader.find(in: connection.unread) {
@@ -114,78 +132,131 @@ struct IngressSession: ~Copyable {
 
     /// The relay is stopping: says so and closes.
     mutating func turnAway() async {
-        if policy.tls?.begin == .atOnce { return }
+        if terms.policy.tls?.begin == .atOnce { return }
         try? await close(.shutdown(policy.session), rule: nil)
     }
 
+    @inline(never)
     private mutating func converse() async throws(IOFailure) {
         // When the next command must be whole; bytes that drip in don't move it.
         var commandEnd: Instant?
         while true {
-            switch reader.next(
-                in: connection.unread,
-                lineBytesMax: session.lineBytesMax
-            ) {
-            case .nothing(let consumed):
-                connection.consume(consumed)
+            switch takeCommand() {
+            case .none:
                 // RFC 5321 §4.5.3.2.7: five minutes for the next command, answered 421.
-                let end = commandEnd ?? connection.loop.turnTime + policy.timeouts.command
+                let end = commandEnd ?? connection.loop.turnTime + terms.policy.timeouts.command
                 commandEnd = end
                 connection.setDeadline(min(end, chunked?.end ?? end))
                 guard try await connection.fill() else { return }
-            case .refused(let refusal, let consumed):
+            case .answered:
                 commandEnd = nil
-                connection.consume(consumed)
-                if try await !perform(session.refused(refusal)) { return }
-            case .line(let length, let consumed):
+            case .unanswered(let rest):
                 commandEnd = nil
-                let unread = connection.unread
-                let line = UnsafeRawBufferPointer(rebasing: unread[..<length])
-                let effect = session.command(line, hasMoreInput: unread.count > consumed)
-                connection.consume(consumed)
-                if try await !perform(effect) { return }
+                if try await !perform(rest) { return }
             }
         }
     }
 
+    private enum Taken {
+        /// There was no whole command.
+        case none
+        case answered
+        case unanswered(ServerEffect)
+    }
+
+    /// Takes the next command from what has come, and answers it if that needs no waiting.
+    @inline(never)
+    private mutating func takeCommand() -> Taken {
+        let effect: ServerEffect
+        switch reader.next(in: connection.unread, lineBytesMax: session.lineBytesMax) {
+        case .nothing(let consumed):
+            connection.consume(consumed)
+            return .none
+        case .refused(let refusal, let consumed):
+            connection.consume(consumed)
+            effect = session.refused(refusal)
+        case .line(let length, let consumed):
+            let unread = connection.unread
+            let line = UnsafeRawBufferPointer(rebasing: unread[..<length])
+            effect = session.command(line, hasMoreInput: unread.count > consumed)
+            connection.consume(consumed)
+        }
+        return answer(effect).map { .unanswered($0) } ?? .answered
+    }
+
+    /// Does what needs no waiting; the rest, if there is one, is for `perform`. The frames of what may
+    /// wait stay with a connection once they were needed, also while it is idle: so one that only says
+    /// EHLO, and thousands do, never comes there.
+    @inline(never)
+    private mutating func answer(_ effect: ServerEffect) -> ServerEffect? {
+        let settled = settle(effect)
+        guard case .reply(let reply) = settled, chunked == nil else { return settled }
+        queue(reply)
+        return nil
+    }
+
+    /// Asks policy where the protocol does; what follows from its answer.
+    @inline(never)
+    private mutating func settle(_ effect: ServerEffect) -> ServerEffect {
+        switch effect {
+        case .askSender(let mail):
+            // Where the DNS is asked first, that takes waiting.
+            return terms.policy.rules.reverseCheck == .off ? settle(mail, nil) : effect
+        case .askHello: return judgeHello()
+        case .askRecipient(let path): return judge(path)
+        default: return effect
+        }
+    }
+
+    /// - Parameter reverse: what the name of the client's host has against it.
+    @inline(never)
+    private mutating func settle(_ mail: MailParameters, _ reverse: PolicyRefusal?) -> ServerEffect
+    {
+        transactionBegan = connection.loop.turnTime
+        noteClient()
+        return refusal(of: mail, reverse) ?? judge(mail)
+    }
+
+    /// Believes what a peer says of its client.
+    @inline(never)
+    private mutating func adopt(_ override: ClientOverride) {
+        if let address = override.address {
+            client.endpoint = Endpoint(address, client.endpoint.port)
+        }
+        if let port = override.port {
+            client.endpoint = Endpoint(client.endpoint.address, port)
+        }
+        forgetReverseName()
+        session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
+    }
+
     /// Carries out what the protocol asked for; false when the session is over.
+    @inline(never)
     mutating func perform(_ effect: ServerEffect) async throws(IOFailure) -> Bool {
         if !session.isReceivingChunks { await abandonChunks() }
         switch effect {
         case .reply(let reply):
             queue(reply)
         case .reject(let reply, let rule):
-            if policy.tarpit != nil { try await holdBack() }
+            if terms.policy.tarpit != nil { try await holdBack() }
             queue(reply)
             log(reply, rule: rule)
         case .close(let reply, let rule):
             try await close(reply, rule: rule)
             return false
         case .askSender(let mail):
-            transactionBegan = connection.loop.turnTime
-            noteClient()
-            if let effect = await refusal(of: mail) { return try await perform(effect) }
-            return try await perform(judge(mail))
-        case .askHello:
-            return try await perform(judgeHello())
-        case .askLogin(let question, let mechanism):
-            return try await judge(question, mechanism)
-        case .askRecipient(let path):
-            return try await perform(judge(path))
+            return try await perform(settle(mail, await reverseRefusal()))
+        case .askHello, .askRecipient:
+            return try await perform(settle(effect))
         case .becomeClient(let override):
-            if let address = override.address {
-                client.endpoint = Endpoint(address, client.endpoint.port)
-            }
-            if let port = override.port {
-                client.endpoint = Endpoint(client.endpoint.address, port)
-            }
-            forgetReverseName()
+            adopt(override)
             if try await turnsAway() { return false }
-            session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
             let login = override.login.flatMap { $0.isEmpty ? nil : $0 }
             return try await perform(session.overridden(login: login))
+        case .askLogin(let question, let mechanism):
+            return try await judge(question, mechanism)
         case .startTLS(let reply):
-            guard let tls = policy.tls else { preconditionFailure("TLS is not offered here") }
+            guard let tls = terms.policy.tls else { preconditionFailure("TLS is not offered here") }
             queue(reply)
             try await connection.flush()
             return try await secure(by: tls)
@@ -200,8 +271,16 @@ struct IngressSession: ~Copyable {
         return true
     }
 
+    @inline(never)
+    private mutating func noteSecured(_ facts: TLSFacts) {
+        session.secured(facts)
+        session.certificateLogin = facts.peer.flatMap { policy.user(of: $0) }
+        client.tls = facts
+    }
+
     /// Shakes hands; false when that failed, which ends the session: in the clear it would go on
     /// with a client that asked for more (RFC 3207 §4.1).
+    @inline(never)
     private mutating func secure(by tls: ListenerTLS) async throws(IOFailure) -> Bool {
         connection.setDeadline(connection.loop.turnTime + tls.handshakeTimeout)
         do throws(SecureFailure) {
@@ -212,9 +291,7 @@ struct IngressSession: ~Copyable {
                 connection.consume(connection.unread.count)
             }
             let facts = try await connection.secure(with: engine)
-            session.secured(facts)
-            session.certificateLogin = facts.peer.flatMap { policy.user(of: $0) }
-            client.tls = facts
+            noteSecured(facts)
             return true
         } catch {
             switch error {
@@ -249,6 +326,7 @@ struct IngressSession: ~Copyable {
         }
     }
 
+    @inline(never)
     private func refusal(_ verdict: ConnectionLedger.Verdict) -> IntakeRefusal? {
         switch verdict {
         case .admitted:
@@ -281,6 +359,7 @@ struct IngressSession: ~Copyable {
 
     mutating func queue(_ reply: Reply) { connection.queue(reply.wire) }
 
+    @inline(never)
     mutating func log(_ reply: Reply, rule: String) {
         noteClient()
         events.emit(
@@ -300,6 +379,7 @@ struct IngressSession: ~Copyable {
         refused = RefusalSubject()
     }
 
+    @inline(never)
     mutating func close(_ reply: Reply, rule: String?) async throws(IOFailure) {
         if let rule { log(reply, rule: rule) }
         queue(reply)
@@ -309,6 +389,7 @@ struct IngressSession: ~Copyable {
     }
 
     /// The conversation broke: says why where somebody may still listen.
+    @inline(never)
     private mutating func end(_ failure: IOFailure) async {
         switch failure {
         case .timedOut: try? await close(.timeout(policy.session), rule: "timeout")

@@ -15,7 +15,7 @@ package final class Listener: Sendable {
     private let loop: Loop
     private let handle: Handle
     private let crew: IngressCrew
-    private let policy: Mutex<ListenerPolicy>
+    private let terms: Mutex<ListenerTerms>
     private let isStopping = Mutex(false)
 
     /// Connections the kernel keeps for us while we are busy.
@@ -42,15 +42,17 @@ package final class Listener: Sendable {
         self.loop = loop
         self.crew = crew
         self.ledger = ledger
-        self.policy = Mutex(policy)
+        terms = Mutex(ListenerTerms(policy))
         self.endpoint = loop.backend.localEndpoint(handle) ?? endpoint
         name = policy.name
     }
 
-    package var currentPolicy: ListenerPolicy { policy.withLock { $0 } }
+    package var currentPolicy: ListenerPolicy { terms.withLock { $0 }.policy }
 
     /// New connections take this policy; open ones keep theirs.
-    package func adopt(_ policy: ListenerPolicy) { self.policy.withLock { $0 = policy } }
+    package func adopt(_ policy: ListenerPolicy) {
+        terms.withLock { $0 = ListenerTerms(policy) }
+    }
 
     package func start() { loop.spawn { await self.serve() } }
 
@@ -77,7 +79,7 @@ package final class Listener: Sendable {
             }
             switch loop.backend.accept(handle) {
             case .success(let socket):
-                crew.take(socket, policy: policy.withLock { $0 }, ledger: ledger)
+                crew.take(socket, terms: terms.withLock { $0 }, ledger: ledger)
             case .failure(let error) where error.isWouldBlock:
                 loop.clear(.readable, of: handle)
             case .failure(let error) where [EMFILE, ENFILE, ENOBUFS, ENOMEM].contains(error.code):

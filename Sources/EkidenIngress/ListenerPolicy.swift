@@ -116,6 +116,13 @@ package struct ListenerPolicy: Sendable {
     }
 }
 
+/// A policy as its sessions share it: thousands of them would keep a copy each.
+final class ListenerTerms: Sendable {
+    let policy: ListenerPolicy
+
+    init(_ policy: ListenerPolicy) { self.policy = policy }
+}
+
 /// How a listener's sessions come to TLS.
 package struct ListenerTLS: Sendable, Equatable {
     package enum Begin: Sendable, Equatable {

@@ -80,7 +80,7 @@ extension IngressSession {
     {
         var receiver = makeReceiver(.dotStuffed)
         var refusal: IntakeRefusal?
-        let end = connection.loop.turnTime + policy.timeouts.message
+        let end = connection.loop.turnTime + terms.policy.timeouts.message
         var run = MessageRun()
         while true {
             let taken = receiver.receive(connection.unread, into: &run)
@@ -98,7 +98,7 @@ extension IngressSession {
             run.removeAll()
             if receiver.isFinished { break }
             // RFC 5321 §4.5.3.2.5 for the block; and a slow drip has an end, too.
-            let block = connection.loop.turnTime + policy.timeouts.dataBlock
+            let block = connection.loop.turnTime + terms.policy.timeouts.dataBlock
             connection.setDeadline(min(block, end))
             guard try await connection.fill() else { throw .lost }
         }

@@ -23,10 +23,11 @@ package struct GreetDelay: Sendable, Equatable {
 extension IngressSession {
     /// Keeps the banner back for as long as the listener has it; false when the client did not wait
     /// and the session is over. Clients we relay for, and peers that speak for others, don't wait.
+    @inline(never)
     mutating func delayGreeting() async throws(IOFailure) -> Bool {
         let address = client.endpoint.address
-        guard let delay = policy.greetDelay, !policy.mayRelay(address),
-            !policy.mayOverride(address)
+        guard let delay = terms.policy.greetDelay, !terms.policy.mayRelay(address),
+            !terms.policy.mayOverride(address)
         else { return true }
         let end = connection.loop.now() + delay.time
         guard try await hears(until: end) else { return true }

@@ -31,7 +31,7 @@ package struct Tarpit: Sendable, Equatable {
 extension IngressSession {
     /// Waits before a refusal is said, when there were too many; what was said before it goes out.
     mutating func holdBack() async throws(IOFailure) {
-        guard let delay = policy.tarpit?.delay(beforeError: session.errors) else { return }
+        guard let delay = terms.policy.tarpit?.delay(beforeError: session.errors) else { return }
         try await connection.flush()
         try await hold(until: connection.loop.now() + delay)
     }

@@ -86,11 +86,9 @@ extension IngressSession {
 
     /// What the rules have against MAIL, from this client and by this sender; nil when they have
     /// nothing.
-    mutating func refusal(of mail: MailParameters) async -> ServerEffect? {
-        if policy.rules.reverseCheck == .off, policy.rules.senderLists.isEmpty { return nil }
-        var refusal = await reverseRefusal()
-        if refusal == nil { refusal = policy.refusal(of: mail.sender) }
-        guard let refusal else { return nil }
+    mutating func refusal(of mail: MailParameters, _ reverse: PolicyRefusal?) -> ServerEffect? {
+        if reverse == nil, terms.policy.rules.senderLists.isEmpty { return nil }
+        guard let refusal = reverse ?? policy.refusal(of: mail.sender) else { return nil }
         refused.sender = mail.sender
         refused.entry = refusal.entry
         return session.senderRefused(refusal.reply, rule: refusal.rule)
