@@ -55,6 +55,7 @@ final class Client {
         as identity: TLSIdentity? = nil,
         resuming first: Client? = nil,
         ciphers: String? = nil,
+        groups: String? = nil,
         newest: Version? = nil
     ) throws {
         let context = try #require(SSL_CTX_new(TLS_client_method()))
@@ -66,7 +67,12 @@ final class Client {
         if let ciphers { #expect(SSL_CTX_set_cipher_list(context, ciphers) == 1) }
         let ssl = try #require(SSL_new(context))
         self.ssl = ssl
-        // SSL_CTRL_SET_MIN_PROTO_VERSION and MAX, SSL_set_tlsext_host_name: macros in C.
+        // SSL_CTRL_SET_GROUPS_LIST, SSL_CTRL_SET_MIN_PROTO_VERSION and MAX,
+        // SSL_set_tlsext_host_name: macros in C.
+        if let groups {
+            var text = Array(groups.utf8CString)
+            #expect(text.withUnsafeMutableBytes { SSL_ctrl(ssl, 92, 0, $0.baseAddress) } == 1)
+        }
         if let newest {
             _ = SSL_ctrl(ssl, 123, Int(TLS1_VERSION), nil)
             _ = SSL_ctrl(ssl, 124, Int(newest == .tls11 ? TLS1_1_VERSION : TLS1_2_VERSION), nil)

@@ -105,6 +105,31 @@ extension TLSEngine {
         #expect(server.facts.exporterBinding.isEmpty)
     }
 
+    @Test(arguments: [
+        "ECDHE-ECDSA-AES256-SHA384", "ECDHE-ECDSA-AES128-SHA256", "ECDHE-ECDSA-AES256-SHA",
+        "ECDHE-ECDSA-AES128-CCM8",
+    ])
+    func `a client of TLS 1.2 whose ciphers are not authenticated ones is refused`(
+        _ ciphers: String
+    ) throws {
+        let certificates = try Certificates()
+        let identity = try certificates.make("a", for: ["a.test"])
+        let acceptor = try OpenSSLProvider().acceptor(TLSServerSettings(identities: [identity]))
+        let client = try Client(ciphers: ciphers, newest: .tls12)
+        #expect(throws: TLSFailure.self) { try client.shakeHands(acceptor.makeEngine()) }
+    }
+
+    @Test(arguments: ["ffdhe2048", "ffdhe8192"])
+    func `nobody can make the server compute in finite fields`(_ group: String) throws {
+        let certificates = try Certificates()
+        let identity = try certificates.make("a", for: ["a.test"])
+        let acceptor = try OpenSSLProvider().acceptor(TLSServerSettings(identities: [identity]))
+        let client = try Client(groups: group)
+        #expect(throws: TLSFailure.self) { try client.shakeHands(acceptor.makeEngine()) }
+        let other = try Client(groups: "\(group):P-256")
+        #expect(try other.shakeHands(acceptor.makeEngine()))
+    }
+
     @Test func `whatever comes, a handshake fails or waits`() throws {
         let certificates = try Certificates()
         let identity = try certificates.make("a", for: ["a.test"])
