@@ -29,17 +29,20 @@ import Testing
         #expect(try ask(from: stage.address(8)) == "550 5.7.1")
         try stage.noticed("may relay for 1800 s (uid ")
 
-        #expect(try allow("\(stage.address(64))/28", "--for", "3s").status == 0)
+        #expect(try allow("\(stage.address(64))/28", "--for", "10m").status == 0)
         #expect(try ask(from: stage.address(65)) == "250 2.1.5")
         let list = try allow("--list").text
-        #expect(list.contains(here) && list.contains("29m") && list.contains("/28"))
+        #expect(
+            list.contains(here) && (list.contains("29m") || list.contains("30m"))
+                && list.contains("/28")
+        )
         let rows = try allow("--list", "--json").text.split(separator: "\n")
         #expect(rows.count == 2 && rows.allSatisfy { $0.hasPrefix(#"{"kind":"allowance""#) })
         #expect(try Child.run(Stage.binary, ["status"] + socket).text.contains("2 clients"))
 
-        try eventually("the network's time runs out") {
-            try ask(from: stage.address(65)) == "550 5.7.1"
-        }
+        let brief = stage.address(100)
+        #expect(try allow(brief, "--for", "1s").status == 0)
+        try eventually("its time runs out") { try ask(from: brief) == "550 5.7.1" }
         // A reload leaves it alone; to be revoked, or a restart, ends it.
         try stage.reload()
         #expect(try ask(from: here) == "250 2.1.5")
