@@ -287,7 +287,9 @@ hosts = ["127.0.0.1:{self.hop.port}"]
                 raise Broken(f"ekiden user add: {run.stderr}")
         self.relay = Relay(binary, directory, self.port["relay"])
         self.relay.start()
-        self.relay.await_listener()
+        # They open one after the other.
+        for self.relay.port in self.port.values():
+            self.relay.await_listener()
 
     def file(self, name):
         return f"{self.directory}/{name}"
