@@ -12,7 +12,7 @@ import time
 
 from test_bed import Broken, Relay, free_port
 
-# Without = : and #, which sSMTP can't have in a password.
+# Without =, which sSMTP can't have in a password.
 USER, PASSWORD = "anna", "a-secret+word7"
 # The user that the client certificate stands for.
 PRINTER = "printer-3"
