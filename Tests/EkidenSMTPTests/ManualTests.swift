@@ -1,3 +1,4 @@
+import EkidenMail
 import Foundation
 import Testing
 
