@@ -62,6 +62,8 @@ extension Town {
             if case .end(let end) = page.rest { done = end.count == 1 } else { done = false }
         } catch { done = false }
         trace.note("operator: \(action.rawValue) \(id) \(done ? "done" : "refused")")
+        // A release asked for later may have been done before it.
+        if action == .hold { ledger.everHeld.insert(id) }
         guard machine.boot == boot else { return }
         switch (action, done) {
         case (.hold, true): ledger.heldSince[id] = world.instant
