@@ -41,8 +41,7 @@ extension ServerSession {
 
     mutating func mail(_ argument: GrammarScanner) -> ServerEffect {
         if settings.auth?.isRequired == true, user == nil {
-            // RFC 4954 §6
-            return reject(530, 5, 7, 0, "log in first", .loginRequired)
+            return refuseWithoutLogin()
         }
         var argument = argument
         guard argument.takeWord("FROM:") else {

@@ -71,16 +71,18 @@ extension ServerSession {
         guard argument.isAtEnd else {
             return reject(501, 5, 5, 4, "write AUTH mechanism [initial-response]", .syntax)
         }
-        guard let mechanism = SASLMechanism(word), auth.mechanisms.contains(mechanism) else {
-            return reject(504, 5, 5, 4, "mechanism not recognized", .loginMechanism)
-        }
         let offered = offeredMechanisms
+        guard let mechanism = SASLMechanism(word), auth.mechanisms.contains(mechanism) else {
+            return refuseMechanism("not recognized", offered)
+        }
         guard offered.contains(mechanism) else {
             if channel.isProtected || mayLogInWithoutTLS {
-                return reject(504, 5, 5, 4, "mechanism not possible here", .loginMechanism)
+                return refuseMechanism("not possible here", offered)
             }
             // RFC 4954 §6
-            return reject(538, 5, 7, 11, "encryption is needed to log in", .loginNeedsTLS)
+            let text = "encryption is needed to log in"
+            let hint = settings.offersTLS ? "; say STARTTLS first" : ""
+            return reject(538, 5, 7, 11, text + hint, .loginNeedsTLS)
         }
         var exchange = SASLExchange(
             mechanism,
@@ -125,6 +127,23 @@ extension ServerSession {
             let reply = Reply(421, EnhancedStatus(4, 7, 0), "line without end; closing")
             return close(reply, .lineTooLong)
         }
+    }
+
+    /// Names those that would do: they are what somebody who sets up a client needs to know.
+    private mutating func refuseMechanism(
+        _ problem: String,
+        _ offered: [SASLMechanism]
+    ) -> ServerEffect {
+        let names = offered.map(\.rawValue).joined(separator: " ")
+        let text = "mechanism \(problem)" + (names.isEmpty ? "" : "; use \(names)")
+        return reject(504, 5, 5, 4, text, .loginMechanism)
+    }
+
+    /// A login is needed before mail (RFC 4954 §6). Where AUTH is not offered yet, says how it is.
+    mutating func refuseWithoutLogin() -> ServerEffect {
+        let needsTLS = settings.offersTLS && security == nil && offeredMechanisms.isEmpty
+        let text = needsTLS ? "log in first; AUTH is offered after STARTTLS" : "log in first"
+        return reject(530, 5, 7, 0, text, .loginRequired)
     }
 
     private mutating func refuseBase64() -> ServerEffect {

@@ -122,8 +122,10 @@ package struct SASLExchange: Sendable, Equatable {
     }
 
     private func ask(user: String, password: some Collection<UInt8>) -> SASLStep {
+        // RFC 4616 §2: at least one character. What a client sends whose password was not set.
+        if password.isEmpty { return .malformed("the password is empty") }
         guard let prepared = PreparedPassword.prepare(password) else {
-            return .malformed("no password can be like that")
+            return .malformed("the password is too long, no UTF-8, or has control characters")
         }
         return .ask(.password(user: user, password: prepared))
     }
