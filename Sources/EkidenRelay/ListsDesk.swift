@@ -104,7 +104,7 @@ final class ListsDesk: Sendable {
                     + "list the domains it is about"
             )
         }
-        await look()
+        await look(isAsked: true)
         for name in names where name.form == .recipients { warnOfGaps(in: name) }
         watch()
     }
@@ -133,11 +133,13 @@ final class ListsDesk: Sendable {
     }
 
     /// Reads the files that are not the ones that were read last.
-    private func look() async {
+    /// - Parameter isAsked: by an operator, who has done writing.
+    private func look(isAsked: Bool = false) async {
         for shelf in state.withLock({ $0.shelves }) {
             let name = shelf.name
             let stamp = (try? await world.files.stamp(name.path)) ?? .absent
             if stamp == shelf.stamp { continue }
+            if !isAsked, stamp.isFresh(at: loop.wallNow()) { continue }
             do throws(ListTrouble) {
                 let (stamp, entries) = try await read(name)
                 shelf.list.adopt(entries)
@@ -166,12 +168,17 @@ final class ListsDesk: Sendable {
     private func read(_ name: Name) async throws(ListTrouble) -> (FileStamp, EntryList) {
         let stamp: FileStamp
         let bytes: [UInt8]
+        let isSteady: Bool
         do throws(FileProblem) {
-            // The stamp first: what is changed between the two is read again.
             stamp = try await world.files.stamp(name.path)
             bytes = try await world.files.read(name.path, maxBytes: EntryList.bytesMax)
+            isSteady = try await world.files.stamp(name.path) == stamp
         } catch {
             throw ListTrouble(text: error.text)
+        }
+        // Half of a file is another file.
+        guard isSteady else {
+            throw ListTrouble(text: "it is being written to; replace it by a rename")
         }
         let parsed = await world.workers.run(on: loop) {
             () -> Result<EntryList, EntryListProblem> in

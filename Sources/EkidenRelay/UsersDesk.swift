@@ -97,6 +97,7 @@ final class UsersDesk: Sendable {
         guard let path else { return }
         let stamp = try? await world.files.stamp(path)
         if let known, known == stamp { return }
+        if known != nil, stamp?.isFresh(at: loop.wallNow()) == true { return }
         // Gone, and known to be.
         if stamp == nil, known == FileStamp.absent { return }
         do throws(UsersTrouble) {
@@ -114,12 +115,17 @@ final class UsersDesk: Sendable {
     private func read(_ path: String) async throws(UsersTrouble) -> FileStamp {
         let stamp: FileStamp
         let bytes: [UInt8]
+        let isSteady: Bool
         do throws(FileProblem) {
-            // The stamp first: what is changed between the two is read again.
             stamp = try await world.files.stamp(path)
             bytes = try await world.files.read(path, maxBytes: UserTable.bytesMax)
+            isSteady = try await world.files.stamp(path) == stamp
         } catch {
             throw UsersTrouble(text: error.text)
+        }
+        // Half of a file is another file.
+        guard isSteady else {
+            throw UsersTrouble(text: "it is being written to; replace it by a rename")
         }
         let parsed = await world.workers.run(on: loop) {
             () -> Result<UserTable, UserTableProblem> in

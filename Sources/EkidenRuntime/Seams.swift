@@ -55,6 +55,12 @@ package struct FileStamp: Sendable, Equatable {
         self.mode = mode
     }
 
+    /// Written to a moment ago, and perhaps still: to be looked at again before it is believed.
+    package func isFresh(at now: WallTime) -> Bool {
+        let age = now - modified
+        return age >= .zero && age < .seconds(1)
+    }
+
     /// Of a file that is not there.
     package static let absent = FileStamp(
         modified: WallTime(nanoseconds: 0),
