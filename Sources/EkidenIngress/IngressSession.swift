@@ -26,6 +26,8 @@ struct IngressSession: ~Copyable {
     var reverse: ReverseFinding?
     /// What the next refusal is about, where the session can't say it; for the log.
     var refused = RefusalSubject()
+    /// Errors of the session when the last refusal was said.
+    var heldErrors = 0
 
     // Not inlined, as are some below: the frame it would become a part of is each session's, for as long
     // as it lasts.
@@ -238,9 +240,10 @@ struct IngressSession: ~Copyable {
         case .reply(let reply):
             queue(reply)
         case .reject(let reply, let rule):
+            // First, for the connection may break before the reply is out.
+            log(reply, rule: rule)
             if terms.policy.tarpit != nil { try await holdBack() }
             queue(reply)
-            log(reply, rule: rule)
         case .close(let reply, let rule):
             try await close(reply, rule: rule)
             return false
@@ -274,7 +277,8 @@ struct IngressSession: ~Copyable {
     @inline(never)
     private mutating func noteSecured(_ facts: TLSFacts) {
         session.secured(facts)
-        session.certificateLogin = facts.peer.flatMap { policy.user(of: $0) }
+        session.certificateLogin =
+            session.isOverridden ? nil : facts.peer.flatMap { policy.user(of: $0) }
         client.tls = facts
     }
 
@@ -309,21 +313,23 @@ struct IngressSession: ~Copyable {
     // MARK: Policy
 
     private mutating func judge(_ mail: MailParameters) -> ServerEffect {
+        // Whose address it is comes first: what is counted is counted for the sender that stands.
+        let ownership = policy.rules.ownership(of: mail.sender, by: session.user)
+        if case .refused(let refusal) = ownership {
+            refused.sender = mail.sender
+            return session.senderRefused(refusal.reply, rule: refusal.rule)
+        }
+        var own: ReversePath?
+        if case .rewritten(let address) = ownership { own = .address(address) }
         do throws(IntakeRefusal) {
             try door.admit(byteCount: mail.declaredBytes ?? 0)
-            if let refusal = refusalByRate(.messages, sender: mail.sender) { throw refusal }
-            switch policy.rules.ownership(of: mail.sender, by: session.user) {
-            case .own: return session.senderAccepted()
-            case .rewritten(let own):
-                noteRewritten(mail.sender, to: own)
-                return session.senderAccepted(as: .address(own))
-            case .refused(let refusal):
-                refused.sender = mail.sender
-                return session.senderRefused(refusal.reply, rule: refusal.rule)
-            }
+            if let refusal = refusalByRate(.messages, sender: own ?? mail.sender) { throw refusal }
         } catch {
+            refused.sender = mail.sender
             return session.senderRefused(error.reply, rule: error.rule)
         }
+        if case .rewritten(let address) = ownership { noteRewritten(mail.sender, to: address) }
+        return session.senderAccepted(as: own)
     }
 
     @inline(never)

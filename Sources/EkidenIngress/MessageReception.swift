@@ -17,7 +17,10 @@ extension IngressSession {
         } catch {
             // Instead of 354: the client sends no message (RFC 5321 §4.1.1.4).
             refused = RefusalSubject(nil, envelope)
-            return session.messageRefused(error.reply, rule: error.rule)
+            let effect = session.messageRefused(error.reply, rule: error.rule)
+            // What came with it is a message that must not be read as commands (RFC 2920 §3.1).
+            if connection.unread.isEmpty { return effect }
+            return .close(error.reply, rule: error.rule)
         }
         queue(goAhead)
         let received: Result<FactsGatherer, IntakeRefusal>

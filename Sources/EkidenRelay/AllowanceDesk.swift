@@ -15,6 +15,12 @@ extension Relay {
         guard time > .zero, time <= Allowances.timeMax else {
             throw ControlProblem(.malformed, "an allowance lasts from one second to 24 hours")
         }
+        if network.base.isUnspecified {
+            throw ControlProblem(
+                .malformed,
+                "\(network.shortText) stands for clients that nobody can name, not for one of them"
+            )
+        }
         if Allowances.isTooWide(network) {
             throw ControlProblem(
                 .malformed,

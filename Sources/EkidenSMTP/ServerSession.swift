@@ -48,6 +48,8 @@ package struct ServerSession: Sendable {
     package private(set) var security: TLSFacts?
     /// Who the client is by its certificate, in the words of policy; set after `secured`.
     package var certificateLogin: String?
+    /// The client is another than whoever holds the connection (XCLIENT).
+    package private(set) var isOverridden = false
     /// The client's network is trusted so far that passwords may cross it in clear.
     package var mayLogInWithoutTLS: Bool
     /// Name of the user who logged in.
@@ -285,8 +287,9 @@ package struct ServerSession: Sendable {
     package mutating func overridden(login: String? = nil) -> ServerEffect {
         beginAnew()
         self.login = login
-        // The certificate is the peer's own.
+        // The certificate is the peer's own, and so is one it shows later.
         certificateLogin = nil
+        isOverridden = true
         return .reply(greeting)
     }
 

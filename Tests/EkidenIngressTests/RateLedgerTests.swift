@@ -107,6 +107,8 @@ private func second(_ n: Double) -> Instant { Instant(nanoseconds: Int64(n * 1e9
         #expect(take("aLICE", "b@x.test") == "user")
         #expect(take(nil, "A@X.test") == nil)
         #expect(take("bob", "a@x.test") == "sender")
+        // Another way to write it is no other sender.
+        #expect(take("carl", "\"a\"@x.test") == "sender")
         for _ in 0..<9 { #expect(take(nil, "") == nil) }
     }
 

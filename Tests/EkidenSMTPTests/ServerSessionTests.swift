@@ -204,4 +204,22 @@ private let address = Address(localPart: "a", domain: Domain("b.example"))
             }
         }
     }
+
+    /// Behind XCLIENT a certificate is the peer's, before it and after it.
+    @Test func `what a peer shows says nothing of whom it speaks for`() {
+        var session = ServerSession(ServerSettings(hostName: "relay.example", offersTLS: true))
+        session.mayOverride = true
+        session.secured(ServerDriver.tls)
+        session.certificateLogin = "proxy"
+        #expect(!session.isOverridden && session.user == "proxy")
+        _ = session.say("EHLO proxy.example")
+        guard case .becomeClient = session.say("XCLIENT ADDR=192.0.2.1") else {
+            Issue.record("no XCLIENT")
+            return
+        }
+        _ = session.overridden()
+        #expect(session.isOverridden && session.user == nil)
+        session.secured(ServerDriver.tls)
+        #expect(session.isOverridden)
+    }
 }

@@ -164,7 +164,8 @@ package struct RateLedger: Sendable {
         case .user: return subject.user.map { .name($0.asciiLowercased) }
         case .sender:
             guard case .address(let address) = subject.sender else { return nil }
-            return .name(address.text.asciiLowercased)
+            // Quotes that change nothing make no other sender.
+            return .name(MailboxTable.key(address))
         }
     }
 
@@ -245,7 +246,9 @@ extension RateLedger.Table {
         for row in rows where !row.bucket.isFull(at: now) {
             counted += 1
             let at = first.firstIndex {
-                ($0.bucket.fullAt, row.key.text) < (row.bucket.fullAt, $0.key.text)
+                // The texts, which take time to make, for ties alone.
+                $0.bucket.fullAt == row.bucket.fullAt
+                    ? row.key.text < $0.key.text : $0.bucket.fullAt < row.bucket.fullAt
             }
             guard let at = at ?? (first.count < places ? first.count : nil) else { continue }
             first.insert(row, at: at)

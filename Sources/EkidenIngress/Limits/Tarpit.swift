@@ -31,7 +31,11 @@ package struct Tarpit: Sendable, Equatable {
 extension IngressSession {
     /// Waits before a refusal is said, when there were too many; what was said before it goes out.
     mutating func holdBack() async throws(IOFailure) {
-        guard let delay = terms.policy.tarpit?.delay(beforeError: session.errors) else { return }
+        // Some refusals are no error of the client's: they are not counted, nor held back.
+        defer { heldErrors = session.errors }
+        guard session.errors != heldErrors,
+            let delay = terms.policy.tarpit?.delay(beforeError: session.errors)
+        else { return }
         try await connection.flush()
         try await hold(until: connection.loop.now() + delay)
     }

@@ -117,7 +117,9 @@ extension ListenerPolicy {
         if !isOurs { return mayRelay(client) ? nil : relayDenied(client) }
         if let list = rules.recipients?.current {
             // Nobody may send to who isn't there, lest a bounce tells it instead of a reply.
-            return list.match(recipient) == nil ? unknown(recipient) : nil
+            guard let entry = list.match(recipient) else { return unknown(recipient) }
+            // Who is listed by name is known; a whole domain's entry knows no local part.
+            if entry.contains("@") { return nil }
         }
         return recipient.mayRouteOn && !mayRelay(client) ? routed(recipient) : nil
     }

@@ -66,6 +66,9 @@ package struct MailboxTable: Sendable, Equatable {
 
     // MARK: Keys
 
+    /// The same for every way to write a mailbox.
+    static func key(_ address: Address) -> String { key(address, key(address.domain)) }
+
     private static func key(_ domain: Domain) -> String { domain.lookupName ?? domain.folded }
 
     private static func key(_ address: Address, _ domain: String) -> String {

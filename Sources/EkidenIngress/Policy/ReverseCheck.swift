@@ -40,6 +40,10 @@ extension IngressSession {
                 on: loop,
                 until: loop.now() + ReverseFinding.patience
             )
+            // What could not be found out is asked for again by the next MAIL.
+            if case .unknown = finding {
+                return policy.refusal(ofReverse: finding, from: standing)
+            }
             reverse = finding
             if case .confirmed(let name) = finding { client.reverseName = name }
         }
