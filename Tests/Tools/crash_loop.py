@@ -54,7 +54,7 @@ class Store:
         self.copies = {}
 
     def read(self):
-        for recipients, _, content in self.sink.take():
+        for recipients, _, content, _ in self.sink.take():
             key = recipients[0].partition("@")[0]
             self.copies.setdefault(key, []).append(digest_of(content))
         return self.copies

@@ -39,6 +39,8 @@ from test_bed import Broken, Load, Relay, Sink, configuration, digest_of, free_p
 MARKS_SECONDS = 0.020
 # A sink may take what was sent this long before.
 SINK_SECONDS = 0.25
+# Behind the number of the life in what the relay calls itself.
+LIFE = "life.relay.test"
 # What a busy machine may add to it.
 SLACK_SECONDS = 0.5
 
@@ -133,10 +135,6 @@ class World:
         source = os.path.join(os.path.dirname(os.path.abspath(__file__)), "power_cut.c")
         subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-shared", "-fPIC", "-o", self.shim, source],
                        check=True)
-        with open(f"{directory}/ekiden.toml", "w", encoding="utf-8") as file:
-            file.write(configuration(
-                self.spool, self.relay.port, segment=arguments.segment, first_retry="2s",
-                routes=(("slow", "slow.test", self.slow_port), ("sink", "*", self.sink_port))))
 
     def let_slow(self, takes):
         """Whether the slow host takes mail. Only while nothing is under way to it."""
@@ -153,6 +151,12 @@ class World:
 
     def start(self, delay):
         self.lives += 1
+        # What it sends says which life of it sent it.
+        with open(f"{self.directory}/ekiden.toml", "w", encoding="utf-8") as file:
+            file.write(configuration(
+                self.spool, self.relay.port, segment=self.arguments.segment, first_retry="2s",
+                routes=(("slow", "slow.test", self.slow_port), ("sink", "*", self.sink_port)),
+                helo=f"{self.lives}.{LIFE}"))
         with open(self.journal, "wb"):
             pass
         self.relay.start(
@@ -237,27 +241,27 @@ class Queue:
 class Arrivals:
     """Copies by recipient, and bounces by the recipient they speak of."""
 
-    def __init__(self, load, strict):
+    def __init__(self, load):
         self.load = load
-        # A busy machine adds to how late a sink is.
-        self.strict = strict
+        # Life and time of each copy.
         self.copies = {}
         self.changed = []
 
     def take(self, sinks):
         for sink in sinks:
-            for recipients, when, content in sink.take():
+            for recipients, when, content, helo in sink.take():
+                copy = (int(helo.removesuffix("." + LIFE)), when)
                 if recipients[0].startswith("from-"):
                     for recipient in refused_in(content):
-                        self.add(recipient, when)
+                        self.add(recipient, copy)
                     continue
                 for recipient in recipients:
                     if self.load.messages[key_of(recipient)].digest != digest_of(content):
                         self.changed.append(recipient)
-                    self.add(recipient, when)
+                    self.add(recipient, copy)
 
-    def add(self, recipient, when):
-        self.copies.setdefault(recipient, []).append(when)
+    def add(self, recipient, copy):
+        self.copies.setdefault(recipient, []).append(copy)
 
     def missing(self):
         return [recipient for message in self.load.acknowledged()
@@ -265,14 +269,17 @@ class Arrivals:
                 if recipient not in self.copies]
 
     def doubled(self, cuts):
-        """How long before the next cut each first copy came; None where no cut lay between two."""
+        """How long before the end of its life each first copy came; None where both are of one life."""
         ages = []
-        for times in self.copies.values():
-            times.sort()
-            for first, second in zip(times, times[1:]):
-                lag = SINK_SECONDS if self.strict else SINK_SECONDS + SLACK_SECONDS
-                between = [cut for cut in cuts if first - lag < cut[0] <= second]
-                ages.append((between[0][0] - first, between[0][1]) if between else (None, 0))
+        for copies in self.copies.values():
+            copies.sort()
+            for first, second in zip(copies, copies[1:]):
+                if first[0] == second[0]:
+                    ages.append((None, 0))
+                else:
+                    # A life ends with the cut of its number.
+                    when, sync = cuts[first[0] - 1]
+                    ages.append((when - first[1], sync))
         return ages
 
 
@@ -358,7 +365,7 @@ class Run:
             if queued.contents.get(message.key, message.digest) != message.digest:
                 self.complain(f"{directory}: {message.key} has changed")
             for recipient in message.recipients + message.refused:
-                arrived = self.arrivals.copies.get(recipient, [when + SINK_SECONDS])[0]
+                arrived = self.arrivals.copies.get(recipient, [(0, when + SINK_SECONDS)])[0][1]
                 if recipient not in queued.recipients and arrived >= when + SINK_SECONDS:
                     lost.append(f"{recipient} ({message.content_length} bytes, acknowledged "
                                 f"{(when - message.acknowledged) * 1000:.1f} ms before)")
@@ -385,7 +392,7 @@ class Run:
             world.start(arguments.delay)
             self.started()
             self.load = load = MixedLoad(world.relay.port, arguments.clients, arguments.seed)
-            self.arrivals = Arrivals(load, arguments.times)
+            self.arrivals = Arrivals(load)
             while len(self.cuts) < arguments.cuts - 1:
                 time.sleep(2 if dice.random() < 0.1 else 0.1 + 0.7 * dice.random())
                 self.cut()

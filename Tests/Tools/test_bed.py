@@ -51,8 +51,9 @@ def digest_of(content):
 # ---- The relay
 
 
-def configuration(spool, port, routes, segment, first_retry):
-    """For a relay on this port; `routes`: name, domains and port of each next hop."""
+def configuration(spool, port, routes, segment, first_retry, helo="relay.test"):
+    """For a relay on this port, which calls itself `helo` to its next hops; `routes`: name, domains
+    and port of each."""
     return f"""
 [relay]
 hostname = "relay.test"
@@ -74,6 +75,7 @@ factor = 1.0
 connections_max = {CONNECTIONS}
 backoff_first = "1s"
 [delivery]
+helo = "{helo}"
 max_connections = {CONNECTIONS}
 """ + "".join(f"""[[route]]
 name = "{name}"
@@ -233,7 +235,7 @@ class Sink:
         self.child.wait()
 
     def take(self):
-        """What was stored since: recipients, time and content."""
+        """What was stored since: recipients, time, content, and what the client called itself."""
         while os.path.exists(f"{self.directory}/{self.next:06}.json"):
             path = f"{self.directory}/{self.next:06}"
             with open(f"{path}.json", encoding="utf-8") as file:
@@ -244,4 +246,4 @@ class Sink:
             os.remove(f"{path}.json")
             self.next += 1
             when = datetime.fromisoformat(envelope["time"].replace("Z", "+00:00")).timestamp()
-            yield envelope["to"], when, content
+            yield envelope["to"], when, content, envelope["helo"]
