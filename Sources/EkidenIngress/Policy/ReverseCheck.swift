@@ -40,8 +40,9 @@ extension IngressSession {
                 on: loop,
                 until: loop.now() + ReverseFinding.patience
             )
-            // What could not be found out is asked for again by the next MAIL.
-            if case .unknown = finding {
+            // Where a name is required the next MAIL asks again: a failure that passes must not
+            // refuse all mail of a connection that lasts. For a note nobody waits twice.
+            if case .unknown = finding, policy.rules.reverseCheck == .require {
                 return policy.refusal(ofReverse: finding, from: standing)
             }
             reverse = finding
