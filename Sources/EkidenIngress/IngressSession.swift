@@ -26,7 +26,7 @@ struct IngressSession: ~Copyable {
     var reverse: ReverseFinding?
     /// What the next refusal is about, where the session can't say it; for the log.
     var refused = RefusalSubject()
-    /// Errors of the session when the last refusal was said.
+    /// Errors of the session, ever, when the last refusal was said.
     var heldErrors = 0
 
     // Not inlined, as are some below: the frame it would become a part of is each session's, for as long

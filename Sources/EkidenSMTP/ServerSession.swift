@@ -58,6 +58,8 @@ package struct ServerSession: Sendable {
     package var user: String? { login ?? certificateLogin }
     /// Refusals since the session began or the last message was accepted.
     package internal(set) var errors = 0
+    /// All of the session, forgiven or not: grows with each refusal that counts as an error.
+    package private(set) var errorsEver = 0
     var commands = 0
 
     package init(_ settings: ServerSettings, mayLogInWithoutTLS: Bool = false) {
@@ -360,6 +362,7 @@ package struct ServerSession: Sendable {
     /// (RFC 5321 §3.8), named by its own rule when policy already closes.
     mutating func reject(_ reply: Reply, _ rule: String) -> ServerEffect {
         errors += 1
+        errorsEver += 1
         if reply.code == 421 {
             phase = .closed
             return .close(reply, rule: rule)

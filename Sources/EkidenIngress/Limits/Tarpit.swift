@@ -32,8 +32,8 @@ extension IngressSession {
     /// Waits before a refusal is said, when there were too many; what was said before it goes out.
     mutating func holdBack() async throws(IOFailure) {
         // Some refusals are no error of the client's: they are not counted, nor held back.
-        defer { heldErrors = session.errors }
-        guard session.errors != heldErrors,
+        defer { heldErrors = session.errorsEver }
+        guard session.errorsEver != heldErrors,
             let delay = terms.policy.tarpit?.delay(beforeError: session.errors)
         else { return }
         try await connection.flush()
