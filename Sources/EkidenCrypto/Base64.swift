@@ -31,6 +31,17 @@ package enum Base64 {
         return String(decoding: out, as: UTF8.self)
     }
 
+    /// Without the padding, as PHC strings have it.
+    package static func encodeUnpadded(_ bytes: [UInt8]) -> String {
+        String(encode(bytes).prefix { $0 != "=" })
+    }
+
+    /// The bytes, or nil where the text is not exactly what `encodeUnpadded` would have made.
+    package static func decodeUnpadded(_ text: String) -> [UInt8]? {
+        if text.utf8.last == pad { return nil }
+        return decode(text + String(repeating: "=", count: (4 - text.utf8.count % 4) % 4))
+    }
+
     /// The bytes, or nil where the text is not exactly what `encode` would have made.
     package static func decode(_ text: String) -> [UInt8]? {
         var text = text

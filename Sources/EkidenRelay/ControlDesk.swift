@@ -76,10 +76,10 @@ extension Relay: ControlHandler {
     }
 
     private func reloadFromSource() async throws(ControlProblem) -> String {
-        guard let reloader else {
+        guard let outcome = await reloadFromSource() else {
             throw ControlProblem(.unavailable, "this relay has no configuration file to reload")
         }
-        switch await reloader(self) {
+        switch outcome {
         case .success(let text): return text
         case .failure(let failure):
             throw ControlProblem(.invalidConfiguration, failure.text, hint: "the old one runs on")

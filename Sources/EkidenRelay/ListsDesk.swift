@@ -33,8 +33,6 @@ final class ListsDesk: Sendable {
         var shelves: [Shelf] = []
         /// Domains that some recipients file is to have addresses of.
         var relayDomains: [(path: String, domain: Domain)] = []
-        /// Wakes the watch; nil while nobody watches.
-        var alarm: Handle?
     }
 
     /// Who may relay for a while; not from a file, and of the same sessions' interest.
@@ -42,6 +40,7 @@ final class ListsDesk: Sendable {
 
     private let world: RelayWorld
     private let loop: Loop
+    private let lookout: Lookout
     private let state = Mutex(State())
 
     /// Between two looks at the files.
@@ -50,6 +49,7 @@ final class ListsDesk: Sendable {
     init(in world: RelayWorld) {
         self.world = world
         loop = world.loops[0]
+        lookout = Lookout(on: loop, every: Self.interval)
     }
 
     /// The list of a file that the configuration given last names.
@@ -69,7 +69,7 @@ final class ListsDesk: Sendable {
     func prepare(_ configuration: Configuration) async throws(StartFailure) {
         var known = state.withLock { $0.shelves }
         for name in configuration.listFiles where !known.contains(where: { $0.name == name }) {
-            do throws(ListTrouble) {
+            do throws(FileTrouble) {
                 let (stamp, entries) = try await read(name)
                 let list = WatchedList(path: name.path, form: name.form)
                 list.adopt(entries)
@@ -106,31 +106,13 @@ final class ListsDesk: Sendable {
         }
         await look(isAsked: true)
         for name in names where name.form == .recipients { warnOfGaps(in: name) }
-        watch()
-    }
-
-    // MARK: Watching
-
-    /// From a task of the loop.
-    private func watch() {
-        let needsAlarm = state.withLock { !$0.shelves.isEmpty && $0.alarm == nil }
-        guard needsAlarm else { return }
-        let alarm = loop.makeHandle()
-        state.withLock { $0.alarm = alarm }
-        loop.spawn {
-            while true {
-                self.loop.setDeadline(alarm, self.loop.now() + Self.interval)
-                guard await self.loop.wait(alarm, for: []) == .timedOut else { break }
-                await self.look()
-            }
-            self.loop.releaseHandle(alarm)
-        }
+        if !names.isEmpty { lookout.start { await self.look() } }
     }
 
     /// From a task of the loop.
-    func stop() {
-        if let alarm = state.withLock({ $0.alarm }) { loop.cancel(alarm) }
-    }
+    func stop() { lookout.stop() }
+
+    // MARK: Looking
 
     /// Reads the files that are not the ones that were read last.
     /// - Parameter isAsked: by an operator, who has done writing.
@@ -140,7 +122,7 @@ final class ListsDesk: Sendable {
             let stamp = (try? await world.files.stamp(name.path)) ?? .absent
             if stamp == shelf.stamp { continue }
             if !isAsked, stamp.isFresh(at: loop.wallNow()) { continue }
-            do throws(ListTrouble) {
+            do throws(FileTrouble) {
                 let (stamp, entries) = try await read(name)
                 shelf.list.adopt(entries)
                 note(stamp, of: name)
@@ -163,23 +145,8 @@ final class ListsDesk: Sendable {
         }
     }
 
-    private struct ListTrouble: Error { let text: String }
-
-    private func read(_ name: Name) async throws(ListTrouble) -> (FileStamp, EntryList) {
-        let stamp: FileStamp
-        let bytes: [UInt8]
-        let isSteady: Bool
-        do throws(FileProblem) {
-            stamp = try await world.files.stamp(name.path)
-            bytes = try await world.files.read(name.path, maxBytes: EntryList.bytesMax)
-            isSteady = try await world.files.stamp(name.path) == stamp
-        } catch {
-            throw ListTrouble(text: error.text)
-        }
-        // Half of a file is another file.
-        guard isSteady else {
-            throw ListTrouble(text: "it is being written to; replace it by a rename")
-        }
+    private func read(_ name: Name) async throws(FileTrouble) -> (FileStamp, EntryList) {
+        let (stamp, bytes) = try await world.readSteady(name.path, maxBytes: EntryList.bytesMax)
         let parsed = await world.workers.run(on: loop) {
             () -> Result<EntryList, EntryListProblem> in
             do throws(EntryListProblem) {
@@ -190,7 +157,7 @@ final class ListsDesk: Sendable {
         }
         switch parsed {
         case .success(let entries): return (stamp, entries)
-        case .failure(let problem): throw ListTrouble(text: problem.text)
+        case .failure(let problem): throw FileTrouble(text: problem.text)
         }
     }
 

@@ -13,13 +13,12 @@ final class UsersDesk: Sendable {
         var path: String?
         /// The file as it was when it was last looked at, well or broken.
         var stamp: FileStamp?
-        /// Wakes the watch; nil while nobody watches.
-        var alarm: Handle?
     }
 
     let logins: Logins
     private let world: RelayWorld
     private let loop: Loop
+    private let lookout: Lookout
     private let state = Mutex(State())
 
     /// Between two looks at the file.
@@ -31,6 +30,7 @@ final class UsersDesk: Sendable {
     init(_ configuration: Configuration.Auth, in world: RelayWorld) {
         self.world = world
         loop = world.loops[0]
+        lookout = Lookout(on: loop, every: Self.interval)
         logins = Logins(
             users: UserTable(),
             lockout: LockoutSettings(configuration),
@@ -42,7 +42,7 @@ final class UsersDesk: Sendable {
     /// Reads the users for the first time. Errors: the file can't be read or understood.
     func open(_ path: String?) async throws(StartFailure) {
         guard let path else { return }
-        do throws(UsersTrouble) {
+        do throws(FileTrouble) {
             let stamp = try await read(path)
             state.withLock { state in
                 state.path = path
@@ -72,24 +72,12 @@ final class UsersDesk: Sendable {
 
     /// Looks at the file from time to time until `stop`, if there is one. From a task of the loop.
     func watch() {
-        let needsAlarm = state.withLock { $0.path != nil && $0.alarm == nil }
-        guard needsAlarm else { return }
-        let alarm = loop.makeHandle()
-        state.withLock { $0.alarm = alarm }
-        loop.spawn {
-            while true {
-                self.loop.setDeadline(alarm, self.loop.now() + Self.interval)
-                guard await self.loop.wait(alarm, for: []) == .timedOut else { break }
-                await self.look()
-            }
-            self.loop.releaseHandle(alarm)
-        }
+        guard state.withLock({ $0.path != nil }) else { return }
+        lookout.start { await self.look() }
     }
 
     /// From a task of the loop.
-    func stop() {
-        if let alarm = state.withLock({ $0.alarm }) { loop.cancel(alarm) }
-    }
+    func stop() { lookout.stop() }
 
     /// Reads the file if it is not the one that was read last.
     private func look() async {
@@ -100,7 +88,7 @@ final class UsersDesk: Sendable {
         if known != nil, stamp?.isFresh(at: loop.wallNow()) == true { return }
         // Gone, and known to be.
         if stamp == nil, known == FileStamp.absent { return }
-        do throws(UsersTrouble) {
+        do throws(FileTrouble) {
             let stamp = try await read(path)
             state.withLock { $0.stamp = stamp }
             tell(.info, "\(path) read: \(logins.userCount) users")
@@ -110,23 +98,8 @@ final class UsersDesk: Sendable {
         }
     }
 
-    private struct UsersTrouble: Error { let text: String }
-
-    private func read(_ path: String) async throws(UsersTrouble) -> FileStamp {
-        let stamp: FileStamp
-        let bytes: [UInt8]
-        let isSteady: Bool
-        do throws(FileProblem) {
-            stamp = try await world.files.stamp(path)
-            bytes = try await world.files.read(path, maxBytes: UserTable.bytesMax)
-            isSteady = try await world.files.stamp(path) == stamp
-        } catch {
-            throw UsersTrouble(text: error.text)
-        }
-        // Half of a file is another file.
-        guard isSteady else {
-            throw UsersTrouble(text: "it is being written to; replace it by a rename")
-        }
+    private func read(_ path: String) async throws(FileTrouble) -> FileStamp {
+        let (stamp, bytes) = try await world.readSteady(path, maxBytes: UserTable.bytesMax)
         let parsed = await world.workers.run(on: loop) {
             () -> Result<UserTable, UserTableProblem> in
             do throws(UserTableProblem) {
@@ -138,7 +111,7 @@ final class UsersDesk: Sendable {
         switch parsed {
         case .success(let users): logins.adopt(users)
         case .failure(let problem):
-            throw UsersTrouble(text: "line \(problem.line): \(problem.text)")
+            throw FileTrouble(text: "line \(problem.line): \(problem.text)")
         }
         if stamp.mode & Self.looseBits != 0 {
             let mode = String(stamp.mode & 0o777, radix: 8)

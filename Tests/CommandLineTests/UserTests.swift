@@ -82,6 +82,30 @@ private func withInput<Value>(_ text: String, _ body: () throws -> Value) rethro
         #expect(try folder.text.contains("#secret "))
     }
 
+    @Test func `a password is kept as scrypt has it, and stays so when it changes`() throws {
+        let folder = Folder()
+        let add = ["add", "eva", "--password-stdin", "--scheme", "scrypt", "--cost", "12"]
+        #expect(user(folder, add, input: "sesame\n").status == .success)
+        let text = try folder.text
+        #expect(text.contains("\neva:$scrypt$ln=12,r=8,p=1$"))
+        let passwd = ["passwd", "eva", "--password-stdin"]
+        #expect(user(folder, passwd, input: "open\n").status == .success)
+        #expect(try folder.text.contains("\neva:$scrypt$ln=12,r=8,p=1$"))
+        #expect(try folder.text != text)
+        #expect(user(folder, passwd + ["--scheme", "scram"], input: "open\n").status == .success)
+        #expect(try folder.text.contains("\neva:{SCRAM-SHA-256}10000,"))
+        #expect(user(folder, passwd + ["--cost", "13"], input: "open\n").status == .success)
+        #expect(try folder.text.contains("\neva:$scrypt$ln=13,"))
+        for wrong in [
+            ["--scheme", "md5"], ["--cost", "20"], ["--scheme", "scrypt", "--iterations", "5000"],
+            ["--scheme", "scram", "--cost", "14"],
+        ] {
+            let refused = user(folder, passwd + wrong, input: "x\n")
+            #expect(refused.status == .usage, "\(wrong)")
+        }
+        #expect(try folder.text.contains("\neva:$scrypt$ln=13,"))
+    }
+
     @Test func `what can't be done is said, and changes nothing`() throws {
         let folder = Folder()
         #expect(user(folder, ["list"]).status == .notFound)

@@ -119,7 +119,8 @@ private final class Book {
     private func world() throws -> (SimWorld, Logins) {
         let world = SimWorld(seed: 1)
         var users = UserTable()
-        users.set("Anna", anna)
+        users.set("Anna", .scram(anna))
+        users.set("eva", .scrypt(eva))
         users.begin(secret: Array(0..<32))
         let logins = Logins(
             users: users,
@@ -172,6 +173,23 @@ private final class Book {
         #expect(first == again && nonce != other && nonce.utf8.count == 32)
         #expect(real == anna && first.salt.count == real.salt.count)
         #expect(first.iterations == real.iterations)
+    }
+
+    @Test func `a user with an scrypt hash logs in with the password, and not by SCRAM`() throws {
+        let (world, logins) = try world()
+        #expect(try ask(password("EVA", "sésame"), world, logins) == .accepted("eva"))
+        #expect(
+            try ask(password("eva", "sesame"), world, logins)
+                == .refused(after: .seconds(1), lockedOut: nil)
+        )
+        guard case .keys(let keys, _) = try ask(.keys(user: "eva"), world, logins),
+            case .keys(let again, _) = try ask(.keys(user: "eva"), world, logins)
+        else {
+            Issue.record("no keys")
+            return
+        }
+        #expect(keys == again && !keys.fit(password: Array("sésame".utf8)))
+        #expect(keys.iterations == anna.iterations)
     }
 
     @Test func `a proof counts for a user there is`() throws {
@@ -231,7 +249,7 @@ private final class Book {
     @Test func `users who are taken away can't come in, and new ones can`() throws {
         let (world, logins) = try world()
         var users = UserTable()
-        users.set("tim", tim)
+        users.set("tim", .scram(tim))
         logins.adopt(users)
         #expect(logins.userCount == 1)
         #expect(

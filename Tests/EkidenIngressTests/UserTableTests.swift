@@ -5,6 +5,13 @@ import Testing
 let anna = ScramKeys(password: Array("sesame".utf8), salt: Array(0..<16), iterations: 4096)
 let tim = ScramKeys(password: Array("open".utf8), salt: Array(16..<32), iterations: 5000)
 
+/// "sésame", hashed by Python's hashlib.
+let eva = ScryptHash(
+    cost: .init(log2N: 12, parallelization: 2),
+    salt: Array(0..<16),
+    hash: Base64.decodeUnpadded("r6T2ob2+X0ZZVfE4VAEbwUSpHz0jF9JmiaznDYphiXU") ?? []
+)
+
 private func table(_ text: String) throws -> UserTable {
     try UserTable(parsing: Array(text.utf8))
 }
@@ -21,9 +28,9 @@ private func table(_ text: String) throws -> UserTable {
             """ + "\n"
         let users = try table(text)
         #expect(users.count == 2)
-        #expect(users.user(named: "anna")?.keys == anna)
+        #expect(users.user(named: "anna")?.record == .scram(anna))
         #expect(users.user(named: "ANNA")?.name == "anna")
-        #expect(users.user(named: "tim@b.example")?.keys == tim)
+        #expect(users.user(named: "tim@b.example")?.record == .scram(tim))
         #expect(users.user(named: "tim") == nil)
         #expect(users.secret == Array(0..<16))
         #expect(users.all.map(\.name) == ["anna", "tim@b.example"])
@@ -43,7 +50,7 @@ private func table(_ text: String) throws -> UserTable {
         ("anna:\(anna.text)\nAnna:\(tim.text)", 2), ("#secret \nanna:\(anna.text)", 1),
         ("#secret AAEC", 1), ("# x\n#secret AAECAwQFBgcICQoLDA0ODw==\n#secret !", 3),
         ("#secret AAECAwQFBgcICQoLDA0ODw==\n#secret AAECAwQFBgcICQoLDA0ODw==", 2),
-        ("anna\0:\(anna.text)", 1), ("anna:{SCRAM-SHA-256}1,,,", 1),
+        ("anna:\(eva.text)$", 1), ("anna\0:\(anna.text)", 1), ("anna:{SCRAM-SHA-256}1,,,", 1),
     ]
 
     @Test(arguments: broken)
@@ -57,8 +64,8 @@ private func table(_ text: String) throws -> UserTable {
 
     @Test func `changes touch their own line and no other`() throws {
         var users = try table("# one\nanna:\(anna.text):rest:x\n# two\ntim:\(tim.text)\n# three\n")
-        users.set("ANNA", tim)
-        users.set("eva", anna)
+        users.set("ANNA", .scram(tim))
+        users.set("eva", .scram(anna))
         #expect(
             users.text
                 == "# one\nanna:\(tim.text):rest:x\n# two\ntim:\(tim.text)\n# three\n"
@@ -66,21 +73,30 @@ private func table(_ text: String) throws -> UserTable {
         )
         let removals = [users.remove("Anna"), users.remove("anna")]
         #expect(removals == [true, false])
-        users.set("tim", anna)
+        users.set("tim", .scram(anna))
         #expect(users.text == "# one\n# two\ntim:\(anna.text)\n# three\neva:\(anna.text)\n")
         users.begin(secret: Array(0..<32))
-        users.set("eva", tim)
+        users.set("eva", .scram(tim))
         let again = try table(users.text)
         #expect(again == users)
-        #expect(again.secret == Array(0..<32) && again.user(named: "eva")?.keys == tim)
+        #expect(again.secret == Array(0..<32) && again.user(named: "eva")?.record == .scram(tim))
     }
 
-    @Test func `a made-up user has as many iterations as most`() throws {
-        #expect(try table("").usualIterations == 10_000)
+    @Test func `a made-up user's record costs what most cost`() throws {
+        let scram = PasswordRecord.Cost.scram
+        #expect(try table("").usualCost == scram(10_000))
         #expect(
-            try table("a:\(anna.text)\nb:\(tim.text)\nc:\(tim.text)").usualIterations == 5000
+            try table("a:\(anna.text)\nb:\(tim.text)\nc:\(tim.text)").usualCost == scram(5000)
         )
-        #expect(try table("a:\(anna.text)\nb:\(tim.text)").usualIterations == 5000)
+        #expect(try table("a:\(anna.text)\nb:\(tim.text)").usualCost == scram(5000))
+        var mixed = try table("a:\(anna.text)\nb:\(eva.text)\nc:\(eva.text)")
+        #expect(mixed.usualCost == .scrypt(eva.cost) && mixed.usualIterations == 4096)
+        mixed.set("b", .scram(anna))
+        #expect(mixed.usualCost == scram(4096))
+        _ = mixed.remove("a")
+        #expect(mixed.usualCost == .scrypt(eva.cost))
+        _ = mixed.remove("b")
+        #expect(mixed.usualIterations == 10_000)
     }
 
     @Test func `random files are read back as they are, or refused`() {
@@ -94,7 +110,8 @@ private func table(_ text: String) throws -> UserTable {
         let pieces: [[UInt8]] =
             [
                 "anna", ":", anna.text, "\n", "#", "#secret ", "AAECAwQFBgcICQoLDA0ODw==", " ",
-                "{SCRAM-SHA-256}", "4096,", ",", "tim:\(tim.text)\n", "\r\n", "é", "\0",
+                "{SCRAM-SHA-256}", "4096,", ",", "$", eva.text, "tim:\(tim.text)\n", "\r\n", "é",
+                "\0",
             ].map { Array($0.utf8) } + [[0xff], [0x80]]
         var taken = 0
         for _ in 0..<20_000 {

@@ -87,7 +87,7 @@ package final class Logins: Sendable {
         }
         switch question {
         case .keys(let user):
-            return .keys(keys(of: user).keys, nonce: nonce())
+            return .keys(keys(of: user), nonce: nonce())
         case .certificate(let user):
             return .accepted(user)
         case .proof(let user, let isValid):
@@ -98,8 +98,8 @@ package final class Logins: Sendable {
             guard enter(client) else {
                 return .unavailable("too many logins at once; try again", rule: "login-busy")
             }
-            let (name, keys) = keys(of: user)
-            let fits = await workers.run(on: loop) { keys.fit(password: password) }
+            let (name, record) = record(of: user)
+            let fits = await workers.run(on: loop) { record.fit(password: password) }
             leave(client)
             guard fits, let name else { return failed(user, client, loop) }
             return .accepted(name)
@@ -112,17 +112,30 @@ package final class Logins: Sendable {
         return .refused(after: consequence.delay, lockedOut: consequence.lockedOut)
     }
 
-    /// The name as it is written, and the keys; made-up ones and no name where there is no such
-    /// user.
-    private func keys(of user: String) -> (name: String?, keys: ScramKeys) {
+    /// The user's keys for SCRAM; made-up ones, which no proof fits, where there is no such user or
+    /// only an scrypt hash.
+    private func keys(of user: String) -> ScramKeys {
         state.withLock { state in
-            if let known = state.users.user(named: user) { return (known.name, known.keys) }
+            if case .scram(let keys) = state.users.user(named: user)?.record { return keys }
+            return ScramKeys(
+                imaginaryFor: user.asciiLowercased,
+                secret: state.users.secret ?? ownSecret,
+                iterations: state.users.usualIterations
+            )
+        }
+    }
+
+    /// The name as it is written, and what is kept of the password; a made-up record and no name
+    /// where there is no such user.
+    private func record(of user: String) -> (name: String?, record: PasswordRecord) {
+        state.withLock { state in
+            if let known = state.users.user(named: user) { return (known.name, known.record) }
             return (
                 nil,
-                ScramKeys(
+                PasswordRecord(
                     imaginaryFor: user.asciiLowercased,
                     secret: state.users.secret ?? ownSecret,
-                    iterations: state.users.usualIterations
+                    cost: state.users.usualCost
                 )
             )
         }

@@ -1,4 +1,4 @@
-// The users file as a value: who may log in, and the keys their passwords are checked with. Read by
+// The users file as a value: who may log in, and the records their passwords are checked with. Read by
 // the running relay, read and written by `ekiden user`; comments and order stay as they are. The
 // format is docs/USERS.md; a file with one line that can't be understood is refused whole, since
 // half of the users would be locked out in silence.
@@ -18,7 +18,7 @@ package struct UserTable: Sendable, Equatable {
     package struct User: Sendable, Equatable {
         /// As the file writes it.
         package let name: String
-        package let keys: ScramKeys
+        package let record: PasswordRecord
         fileprivate var line: Int
     }
 
@@ -30,6 +30,8 @@ package struct UserTable: Sendable, Equatable {
     private var lines: [String] = []
     /// By the name in lower case; never iterated.
     private var users: [String: User] = [:]
+    /// How many users' records cost what.
+    private var costs: [PasswordRecord.Cost: Int] = [:]
     /// What made-up keys of unknown users are made with; nil in a file written by hand.
     package private(set) var secret: [UInt8]?
 
@@ -70,16 +72,17 @@ package struct UserTable: Sendable, Equatable {
         guard LoginName.prepare(Array(fields[0].utf8)) == fields[0] else {
             throw problem("that is no user name")
         }
-        guard let keys = ScramKeys(fields[1]) else {
+        guard let record = PasswordRecord(fields[1]) else {
             throw problem(
-                "behind the name stands {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey as "
-                    + "ekiden user writes it"
+                "behind the name stands {SCRAM-SHA-256}iterations,salt,StoredKey,ServerKey or "
+                    + "$scrypt$ln=15,r=8,p=1$salt$hash as ekiden user writes it"
             )
         }
-        let user = User(name: fields[0], keys: keys, line: index)
+        let user = User(name: fields[0], record: record, line: index)
         if let other = users.updateValue(user, forKey: user.name.asciiLowercased) {
             throw problem("\(user.name) is in line \(other.line + 1) already")
         }
+        costs[record.cost, default: 0] += 1
     }
 
     // MARK: Asking
@@ -92,42 +95,61 @@ package struct UserTable: Sendable, Equatable {
     /// All users, in the file's order.
     package var all: [User] { users.values.sorted { $0.line < $1.line } }
 
-    /// What a made-up user's keys should have, so that nobody can tell: the count most users have.
+    /// What the records of made-up users should cost, so that nobody can tell them from real ones:
+    /// what most users' cost.
+    package var usualCost: PasswordRecord.Cost {
+        usual { _ in true } ?? .scram(iterations: ScramKeys.iterationsDefault)
+    }
+
+    /// The same among the users with SCRAM keys.
     package var usualIterations: Int {
-        var counts: [Int: Int] = [:]
-        for user in users.values { counts[user.keys.iterations, default: 0] += 1 }
-        return counts.max { ($0.value, $0.key) < ($1.value, $1.key) }?.key
-            ?? ScramKeys.iterationsDefault
+        let cost = usual { if case .scram = $0 { true } else { false } }
+        guard case .scram(let iterations) = cost else { return ScramKeys.iterationsDefault }
+        return iterations
+    }
+
+    /// The dearest of those that most have.
+    private func usual(_ isMeant: (PasswordRecord.Cost) -> Bool) -> PasswordRecord.Cost? {
+        costs.filter { isMeant($0.key) }
+            .max { ($0.value, $0.key.rank) < ($1.value, $1.key.rank) }?.key
     }
 
     // MARK: Changing
 
-    /// Adds a user at the end, or gives the one of that name other keys in the same place. What
-    /// stands behind the keys in its line stays.
-    package mutating func set(_ name: String, _ keys: ScramKeys) {
+    /// Adds a user at the end, or gives the one of that name another record in the same place. What
+    /// stands behind the record in its line stays.
+    package mutating func set(_ name: String, _ record: PasswordRecord) {
         precondition(LoginName.prepare(Array(name.utf8)) == name, "not prepared: \(name)")
         let folded = name.asciiLowercased
+        costs[record.cost, default: 0] += 1
         guard let old = users[folded] else {
-            users[folded] = User(name: name, keys: keys, line: lines.count)
-            lines.append("\(name):\(keys.text)")
+            users[folded] = User(name: name, record: record, line: lines.count)
+            lines.append("\(name):\(record.text)")
             return
         }
+        forget(old.record.cost)
         let rest = lines[old.line].utf8.split(separator: UInt8(ascii: ":"), maxSplits: 2)
         lines[old.line] =
-            "\(old.name):\(keys.text)" + (rest.count > 2 ? ":" + String(Substring(rest[2])) : "")
-        users[folded] = User(name: old.name, keys: keys, line: old.line)
+            "\(old.name):\(record.text)" + (rest.count > 2 ? ":" + String(Substring(rest[2])) : "")
+        users[folded] = User(name: old.name, record: record, line: old.line)
     }
 
     /// False when there is no such user.
     package mutating func remove(_ name: String) -> Bool {
         guard let gone = users.removeValue(forKey: name.asciiLowercased) else { return false }
         lines.remove(at: gone.line)
+        forget(gone.record.cost)
         users = users.mapValues { user in
             var user = user
             if user.line > gone.line { user.line -= 1 }
             return user
         }
         return true
+    }
+
+    private mutating func forget(_ cost: PasswordRecord.Cost) {
+        let left = (costs[cost] ?? 1) - 1
+        costs[cost] = left > 0 ? left : nil
     }
 
     /// Gives a new file its secret and a line that says what it is.
@@ -148,4 +170,15 @@ package struct UserTable: Sendable, Equatable {
 
     /// The file.
     package var text: String { lines.reduce(into: "") { $0 += $1 + "\n" } }
+}
+
+extension PasswordRecord.Cost {
+    /// An order among costs, so that a tie always ends the same way.
+    fileprivate var rank: Int {
+        switch self {
+        case .scram(let iterations): iterations
+        case .scrypt(let cost):
+            1 << 40 | cost.log2N << 16 | cost.blockSize << 8 | cost.parallelization
+        }
+    }
 }

@@ -107,7 +107,7 @@ final class Daemon: Sendable {
         _ ended: Once<String?>
     ) {
         if signal == SIGHUP {
-            owner.spawn { _ = await self.reload(relay) }
+            owner.spawn { _ = await relay.reloadFromSource() }
             return
         }
         let isFirst = stops.withLock { stops in

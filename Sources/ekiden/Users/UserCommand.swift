@@ -33,7 +33,9 @@ private let fileOptions = [
 private let passwordOptions =
     [
         Option("password-stdin", "Read the password from standard input: its first line"),
-        Option("iterations", value: "N", "Rounds of hashing, 4096 to 1000000 (default 10000)"),
+        Option("scheme", value: "NAME", "What is kept of it: scram (default) or scrypt"),
+        Option("iterations", value: "N", "Rounds of scram, 4096 to 1000000 (default 10000)"),
+        Option("cost", value: "N", "Memory of scrypt: 2 to the N kB, 12 to 16 (default 15)"),
     ] + fileOptions
 
 private let addCommand = Command(
@@ -44,6 +46,7 @@ private let addCommand = Command(
     details: """
         NAME is what the user logs in with: a word or a mail address, without spaces and colons.
         A large number of iterations makes guessing from a stolen file, and each login, slower.
+        With scrypt each guess costs memory as well; such users log in by PLAIN and LOGIN alone.
         """,
     options: passwordOptions,
     examples: [
@@ -61,7 +64,7 @@ private let addCommand = Command(
                     hint: "ekiden user passwd changes a password"
                 )
             }
-            users.set(name, try newKeys(invocation))
+            users.set(name, try newRecord(invocation))
         }
         console.print("\(name) added to \(path)")
         return .success
@@ -73,13 +76,14 @@ private let passwdCommand = Command(
     summary: "Give a user another password",
     arguments: "NAME",
     arity: 1...1,
+    details: "Scheme and cost stay as they are unless an option says otherwise.",
     options: passwordOptions,
     examples: [Example("ekiden user passwd anna", "Asks for the new password twice")],
     run: { (invocation, console) throws(CommandProblem) in
         let (path, name) = try place(invocation)
         try UsersFile(path: path).change { (users) throws(CommandProblem) in
-            guard users.user(named: name) != nil else { throw unknown(name, path) }
-            users.set(name, try newKeys(invocation))
+            guard let known = users.user(named: name) else { throw unknown(name, path) }
+            users.set(name, try newRecord(invocation, after: known.record.cost))
         }
         console.print("password of \(name) changed in \(path)")
         return .success
@@ -155,12 +159,13 @@ private func usersPath(_ invocation: Invocation) throws(CommandProblem) -> Strin
     )
 }
 
-private func newKeys(_ invocation: Invocation) throws(CommandProblem) -> ScramKeys {
-    let iterations = try invocation.integer(
-        "iterations",
-        in: ScramKeys.iterationsRange,
-        default: ScramKeys.iterationsDefault
-    )
+/// - Parameter old: what the record in its place costs.
+private func newRecord(
+    _ invocation: Invocation,
+    after old: PasswordRecord.Cost? = nil
+) throws(CommandProblem) -> PasswordRecord {
+    let asked = ["scheme", "iterations", "cost"].contains { invocation.has($0) }
+    let cost = if let old, !asked { old } else { try recordCost(invocation) }
     let given = try PasswordPrompt.read(fromInput: invocation.has("password-stdin"))
     guard let password = PreparedPassword.prepare(given) else {
         throw CommandProblem(
@@ -171,11 +176,55 @@ private func newKeys(_ invocation: Invocation) throws(CommandProblem) -> ScramKe
                     + "\(PreparedPassword.byteCountMax) bytes"
         )
     }
-    return ScramKeys(
-        password: password,
-        salt: randomBytes(ScramKeys.saltBytes),
-        iterations: iterations
+    switch cost {
+    case .scram(let iterations):
+        return .scram(
+            ScramKeys(
+                password: password,
+                salt: randomBytes(ScramKeys.saltBytes),
+                iterations: iterations
+            )
+        )
+    case .scrypt(let cost):
+        let salt = randomBytes(ScryptHash.saltBytes)
+        guard let hash = ScryptHash(password: password, salt: salt, cost: cost) else {
+            throw CommandProblem(
+                .negative,
+                "there is not enough memory for scrypt: it takes \(cost.memoryBytes >> 20) MiB",
+                hint: "a smaller --cost takes less"
+            )
+        }
+        return .scrypt(hash)
+    }
+}
+
+/// What `--scheme`, `--iterations` and `--cost` ask for.
+private func recordCost(_ invocation: Invocation) throws(CommandProblem) -> PasswordRecord.Cost {
+    let scheme = invocation.value("scheme") ?? (invocation.has("cost") ? "scrypt" : "scram")
+    let (own, other) = scheme == "scrypt" ? ("cost", "iterations") : ("iterations", "cost")
+    guard scheme == "scram" || scheme == "scrypt" else {
+        throw .usage(
+            "there is no scheme \"\(printable(scheme))\"",
+            hint: "scram serves all mechanisms; scrypt is dearer to guess at"
+        )
+    }
+    if invocation.has(other) {
+        throw .usage("--\(other) is not of \(scheme)", hint: "\(scheme) has --\(own)")
+    }
+    if scheme == "scram" {
+        let iterations = try invocation.integer(
+            "iterations",
+            in: ScramKeys.iterationsRange,
+            default: ScramKeys.iterationsDefault
+        )
+        return .scram(iterations: iterations)
+    }
+    let log2N = try invocation.integer(
+        "cost",
+        in: ScryptHash.Cost.log2NRange,
+        default: ScryptHash.Cost.usual.log2N
     )
+    return .scrypt(ScryptHash.Cost(log2N: log2N))
 }
 
 func randomBytes(_ count: Int) -> [UInt8] {
