@@ -56,6 +56,7 @@ extension IngressSession {
         return session.chunkTaken()
     }
 
+    @inline(never)
     private func beginChunks() throws(IntakeRefusal) -> ChunkedMessage {
         let envelope = envelope()
         return ChunkedMessage(

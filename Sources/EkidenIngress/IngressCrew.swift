@@ -65,7 +65,7 @@ package final class IngressCrew: Sendable {
         loop.spawn {
             let end = await self.serve(socket, on: loop, terms, ledger, early)
             self.leave(end.handle, on: loop)
-            if let client = end.admitted { ledger.leave(client, terms.policy) }
+            if let client = end.admitted { ledger.leave(client, terms) }
         }
     }
 
@@ -80,28 +80,50 @@ package final class IngressCrew: Sendable {
         _ ledger: ConnectionLedger,
         _ early: ConnectionLedger.Verdict?
     ) async -> (handle: Handle, admitted: HostAddress?) {
-        var session = IngressSession(
-            Connection(adopting: socket, on: loop),
-            terms: terms,
-            door: door,
-            events: events,
-            logins: logins,
-            rates: rates
-        )
-        let handle = session.handle
+        let session = open(socket, on: loop, terms)
+        defer { Self.close(session) }
+        let handle = session.pointee.handle
         var admitted = early == .admitted ? socket.peer.address : nil
         guard join(handle, on: loop) else {
-            await session.turnAway()
+            await session.pointee.turnAway()
             return (handle, admitted)
         }
-        if let early, !terms.policy.isProxy(socket.peer.address) {
-            await session.run(early)
-        } else if let client = await session.readProxyHeader() {
-            let verdict = early ?? ledger.enter(client, terms.policy)
+        if let early, !terms.isProxy(socket.peer.address) {
+            await session.pointee.run(early)
+        } else if let client = await session.pointee.readProxyHeader() {
+            let verdict = early ?? ledger.enter(client, terms)
             if verdict == .admitted { admitted = client }
-            await session.run(verdict)
+            await session.pointee.run(verdict)
         }
         return (handle, admitted)
+    }
+
+    /// A session in memory of its own: within the frame of its task, which lasts as long, there would
+    /// be room for it twice.
+    @inline(never)
+    private func open(
+        _ socket: AcceptedSocket,
+        on loop: Loop,
+        _ terms: ListenerTerms
+    ) -> UnsafeMutablePointer<IngressSession> {
+        let session = UnsafeMutablePointer<IngressSession>.allocate(capacity: 1)
+        session.initialize(
+            to: IngressSession(
+                Connection(adopting: socket, on: loop),
+                terms: terms,
+                door: door,
+                events: events,
+                logins: logins,
+                rates: rates
+            )
+        )
+        return session
+    }
+
+    @inline(never)
+    private static func close(_ session: UnsafeMutablePointer<IngressSession>) {
+        session.deinitialize(count: 1)
+        session.deallocate()
     }
 
     /// Ends all sessions: those between commands with 421 (RFC 5321 §3.8), those within a message

@@ -121,6 +121,20 @@ final class ListenerTerms: Sendable {
     let policy: ListenerPolicy
 
     init(_ policy: ListenerPolicy) { self.policy = policy }
+
+    @inline(never)
+    func isProxy(_ peer: HostAddress) -> Bool { policy.isProxy(peer) }
+}
+
+/// For async functions, whose frames would otherwise have room for a copy of the whole policy.
+extension ConnectionLedger {
+    @inline(never)
+    func enter(_ client: HostAddress, _ terms: ListenerTerms) -> Verdict {
+        enter(client, terms.policy)
+    }
+
+    @inline(never)
+    func leave(_ client: HostAddress, _ terms: ListenerTerms) { leave(client, terms.policy) }
 }
 
 /// How a listener's sessions come to TLS.

@@ -41,6 +41,7 @@ extension IngressSession {
     }
 
     /// The envelope of the open transaction.
+    @inline(never)
     func envelope() -> Envelope {
         guard let transaction = session.transaction else {
             preconditionFailure("a message without a transaction")
@@ -55,6 +56,7 @@ extension IngressSession {
         )
     }
 
+    @inline(never)
     func beginIntake(_ envelope: Envelope) throws(IntakeRefusal) -> any MessageIntake {
         let rules = IntakeRules(
             mayComplete: mayRelay,
@@ -65,6 +67,7 @@ extension IngressSession {
         return try door.begin(envelope, rules)
     }
 
+    @inline(never)
     func makeReceiver(_ framing: BodyReceiver.Framing) -> BodyReceiver {
         BodyReceiver(
             framing: framing,
@@ -113,6 +116,7 @@ extension IngressSession {
     }
 
     /// Says in the log that a message was changed: a lenient network's newlines, NULs left out.
+    @inline(never)
     func noteMended(_ receiver: BodyReceiver, _ id: QueueID) {
         let address = client.endpoint.address.text
         if receiver.bareNewlines > 0 {
@@ -132,6 +136,7 @@ extension IngressSession {
     }
 
     /// Makes the message durable; then, and only then, says 250 (RFC 5321 §6.1).
+    @inline(never)
     mutating func finish(
         _ intake: any MessageIntake,
         _ body: FactsGatherer,
@@ -140,26 +145,30 @@ extension IngressSession {
         -> ServerEffect
     {
         do throws(IntakeRefusal) {
-            let accepted = try await intake.finish(body: body)
-            events.emit(
-                .accepted(
-                    .init(
-                        id: intake.id,
-                        sender: envelope.sender,
-                        recipients: envelope.recipients,
-                        byteCount: accepted.byteCount,
-                        client: client,
-                        messageID: accepted.messageID,
-                        took: connection.loop.now() - transactionBegan
-                    )
-                ),
-                at: connection.loop.wallNow()
-            )
+            log(try await intake.finish(body: body), as: intake.id, envelope)
             return session.messageAccepted(.queued(as: intake.id))
         } catch {
             await intake.abandon()
             refused = RefusalSubject(intake.id, envelope)
             return session.messageRefused(error.reply, rule: error.rule)
         }
+    }
+
+    @inline(never)
+    private func log(_ accepted: AcceptedMessage, as id: QueueID, _ envelope: Envelope) {
+        events.emit(
+            .accepted(
+                .init(
+                    id: id,
+                    sender: envelope.sender,
+                    recipients: envelope.recipients,
+                    byteCount: accepted.byteCount,
+                    client: client,
+                    messageID: accepted.messageID,
+                    took: connection.loop.now() - transactionBegan
+                )
+            ),
+            at: connection.loop.wallNow()
+        )
     }
 }

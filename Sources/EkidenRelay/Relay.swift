@@ -229,11 +229,21 @@ package final class Relay: Sendable {
 
     /// How often certificate files are looked at.
     private static let certificateInterval = Duration.seconds(10)
+    /// How long keys of tickets are used.
+    private static let ticketKeyLifetime = Duration.seconds(24 * 3600)
 
     /// Takes up certificates as they are renewed, as soon as any listener has TLS.
     func watchCertificates() {
         if shelf.isEmpty { return }
+        let owner = house.owner
+        let renewed = Mutex(owner.now())
         certificates.start {
+            let isDue = renewed.withLock { renewed in
+                let isDue = owner.now() - renewed >= Self.ticketKeyLifetime
+                if isDue { renewed = owner.now() }
+                return isDue
+            }
+            if isDue { self.shelf.renewKeys() }
             for change in self.shelf.refresh() {
                 switch change {
                 case .success(let text):

@@ -33,6 +33,10 @@ final class TLSShelf: Sendable {
 
     var isEmpty: Bool { entries.withLock { $0.isEmpty } }
 
+    func renewKeys() {
+        for acceptor in entries.withLock({ $0.map(\.acceptor) }) { acceptor.renewKeys() }
+    }
+
     /// Takes up new certificates; what came of those that changed.
     func refresh() -> [Result<String, TLSFailure>] {
         entries.withLock { $0.map(\.acceptor) }.compactMap { $0.refresh() }

@@ -47,6 +47,9 @@ package protocol TLSAcceptor: AnyObject, Sendable {
     /// Reads what it was made of again if that has changed. Returns what a person should know:
     /// nil when nothing changed. After a failure the old certificates stay.
     func refresh() -> Result<String, TLSFailure>?
+    /// Takes other keys for tickets, so that who steals one reads no more than a day's sessions
+    /// (RFC 9325 §3.4); what the acceptor was made of stays in use if it can't be read now.
+    func renewKeys()
 }
 
 /// A certificate with its key, as PEM files.

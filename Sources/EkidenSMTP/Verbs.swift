@@ -41,7 +41,8 @@ struct Verb: Sendable {
         row(.ehlo, "EHLO", .any, .required, endsGroup: true),
         row(.helo, "HELO", .any, .required, endsGroup: true),
         // RFC 3207 §4: without a parameter; RFC 2920 §3.1 and RFC 3207 §4.2: nothing behind it.
-        row(.starttls, "STARTTLS", .ready, .none, endsGroup: true),
+        // Before EHLO, too, as some clients have it: all that was said is forgotten anyway.
+        row(.starttls, "STARTTLS", [.connected, .ready], .none, endsGroup: true),
         // RFC 4954 §4
         row(.auth, "AUTH", .ready, .required, endsGroup: true),
         row(.mail, "MAIL", .ready, .required),

@@ -119,6 +119,7 @@ final class SimTLSEngine: TLSEngine {
 private final class SimTLSAcceptor: TLSAcceptor {
     func makeEngine() -> any TLSEngine { SimTLSEngine() }
     func refresh() -> Result<String, TLSFailure>? { nil }
+    func renewKeys() {}
 }
 
 /// Any certificate will do.

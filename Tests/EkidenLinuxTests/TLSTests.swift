@@ -164,6 +164,26 @@ extension TLSEngine {
         let resumed = acceptor.makeEngine()
         #expect(try second.shakeHands(resumed))
         #expect(resumed.facts.isResumed)
+        // With other keys an old ticket is worth nothing, and the session a full one.
+        acceptor.renewKeys()
+        let third = try Client(resuming: first)
+        let anew = acceptor.makeEngine()
+        #expect(try third.shakeHands(anew))
+        #expect(!anew.facts.isResumed)
+    }
+
+    @Test func `certificates that have gone keep ticket keys from nothing but a change`() throws {
+        let certificates = try Certificates()
+        let identity = try certificates.make("a", for: ["a.test"])
+        let acceptor = try OpenSSLProvider().acceptor(TLSServerSettings(identities: [identity]))
+        try FileManager.default.removeItem(atPath: identity.key)
+        acceptor.renewKeys()
+        #expect(try Client().shakeHands(acceptor.makeEngine()))
+        guard case .failure(let gone) = acceptor.refresh() else {
+            Issue.record("the change was not told")
+            return
+        }
+        #expect(gone.text.contains("can't read"))
     }
 
     @Test func `a client's certificate is a fact, and required only where it says so`() throws {

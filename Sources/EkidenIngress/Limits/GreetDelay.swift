@@ -25,10 +25,7 @@ extension IngressSession {
     /// and the session is over. Clients we relay for, and peers that speak for others, don't wait.
     @inline(never)
     mutating func delayGreeting() async throws(IOFailure) -> Bool {
-        let address = client.endpoint.address
-        guard let delay = terms.policy.greetDelay, !terms.policy.mayRelay(address),
-            !terms.policy.mayOverride(address)
-        else { return true }
+        guard let delay = greetDelay() else { return true }
         let end = connection.loop.now() + delay.time
         guard try await hears(until: end) else { return true }
         if delay.refuses {
@@ -38,10 +35,22 @@ extension IngressSession {
             try await close(Reply(554, EnhancedStatus(5, 5, 1), text), rule: "early-talker")
             return false
         }
-        let text = "early-talker: \(address.text) spoke before the greeting"
-        events.emit(.notice(.init(.info, "listener", text)), at: connection.loop.wallNow())
+        noteEarlyTalker()
         try await hold(until: end)
         return true
+    }
+
+    @inline(never)
+    private func greetDelay() -> GreetDelay? {
+        let address = client.endpoint.address
+        if policy.mayRelay(address) || policy.mayOverride(address) { return nil }
+        return policy.greetDelay
+    }
+
+    @inline(never)
+    private func noteEarlyTalker() {
+        let text = "early-talker: \(client.endpoint.address.text) spoke before the greeting"
+        events.emit(.notice(.init(.info, "listener", text)), at: connection.loop.wallNow())
     }
 
     /// True when the client says something before `end`.

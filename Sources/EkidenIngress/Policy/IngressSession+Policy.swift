@@ -23,15 +23,27 @@ extension IngressSession {
     /// when it is known who the client is: at first, and again when a peer says it speaks for
     /// another.
     mutating func turnsAway() async throws(IOFailure) -> Bool {
-        if policy.rules.clientLists.isEmpty { return false }
-        guard let refusal = policy.refusal(of: client.endpoint.address) else { return false }
+        if terms.policy.rules.clientLists.isEmpty { return false }
+        switch turnAwayByAddress() {
+        case .admitted: return false
+        case .silent: return true
+        case .told:
+            try await waitForQuit()
+            return true
+        }
+    }
+
+    private enum Turn { case admitted, silent, told }
+
+    @inline(never)
+    private mutating func turnAwayByAddress() -> Turn {
+        guard let refusal = policy.refusal(of: client.endpoint.address) else { return .admitted }
         refused.entry = refusal.entry
         log(refusal.reply, rule: refusal.rule)
         // Before the handshake of an implicit-TLS port nothing can be said.
-        if policy.tls?.begin == .atOnce, client.tls == nil { return true }
+        if policy.tls?.begin == .atOnce, client.tls == nil { return .silent }
         queue(refusal.reply)
-        try await waitForQuit()
-        return true
+        return .told
     }
 
     /// RFC 5321 §3.1: who was greeted with 554 is still heard until QUIT, and answered 503; not for

@@ -32,7 +32,7 @@ extension IngressSession {
     /// Finds the client's name, if the rules want it and it was not looked for yet; then what they
     /// have against it.
     mutating func reverseRefusal() async -> PolicyRefusal? {
-        if policy.rules.reverseCheck == .off { return nil }
+        if terms.policy.rules.reverseCheck == .off { return nil }
         if reverse == nil {
             let loop = connection.loop
             let finding = await door.reverseName(
@@ -40,16 +40,27 @@ extension IngressSession {
                 on: loop,
                 until: loop.now() + ReverseFinding.patience
             )
-            // Where a name is required the next MAIL asks again: a failure that passes must not
-            // refuse all mail of a connection that lasts. For a note nobody waits twice.
-            if case .unknown = finding, policy.rules.reverseCheck == .require {
-                return policy.refusal(ofReverse: finding, from: standing)
-            }
-            reverse = finding
-            if case .confirmed(let name) = finding { client.reverseName = name }
+            return refusal(after: finding)
         }
         guard let reverse else { return nil }
-        return policy.refusal(ofReverse: reverse, from: standing)
+        return refusal(of: reverse)
+    }
+
+    @inline(never)
+    private mutating func refusal(after finding: ReverseFinding) -> PolicyRefusal? {
+        // Where a name is required the next MAIL asks again: a failure that passes must not refuse
+        // all mail of a connection that lasts. For a note nobody waits twice.
+        if case .unknown = finding, policy.rules.reverseCheck == .require {
+            return refusal(of: finding)
+        }
+        reverse = finding
+        if case .confirmed(let name) = finding { client.reverseName = name }
+        return refusal(of: finding)
+    }
+
+    @inline(never)
+    private func refusal(of finding: ReverseFinding) -> PolicyRefusal? {
+        policy.refusal(ofReverse: finding, from: standing)
     }
 
     /// The client is another one now.

@@ -47,6 +47,16 @@ final class OpenSSLAcceptor: TLSAcceptor {
         }
     }
 
+    // OpenSSL makes the keys with each context.
+    func renewKeys() {
+        let stamps = Self.stamps(settings)
+        // What has changed is for `refresh`, which says what it found.
+        guard stamps == state.withLock({ $0.stamps }),
+            let contexts = try? OpenSSLContextSet(settings)
+        else { return }
+        state.withLock { $0.contexts = contexts }
+    }
+
     private static func stamps(_ settings: TLSServerSettings) -> [FileStamp?] {
         let paths = settings.identities.flatMap { [$0.certificate, $0.key] }
         return (paths + [settings.clientAuthorities].compactMap { $0 }).map {
