@@ -81,8 +81,8 @@ targets += library("EkidenLinux", [mail, runtime, "CEkiden", "COpenSSL", "CResol
 targets += library(
     "EkidenSimulator",
     [
-        mail, runtime, smtp, "EkidenConfiguration", "EkidenSpool", "EkidenResolver",
-        "EkidenControl", "EkidenRelay",
+        mail, runtime, smtp, "EkidenConfiguration", "EkidenCrypto", "EkidenSpool",
+        "EkidenResolver", "EkidenControl", "EkidenRelay",
     ],
     fixtures: ["Trial/known-seeds.txt"]
 )

@@ -52,6 +52,8 @@ final class HostTransaction {
 
 package final class Ledger {
     var letters: [Int: Letter] = [:]
+    /// How each letter's client comes in.
+    var protocolWords: [Int: String] = [:]
     var copies: [String: Copy] = [:]
     var copyOrder: [String] = []
     var arrivals: [Place: [HostTransaction]] = [:]

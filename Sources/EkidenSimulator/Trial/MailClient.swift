@@ -18,16 +18,18 @@ final class MailClient: @unchecked Sendable {
 
     let number: Int
     let kind: Kind
+    let way: ClientWay
     private let letters: [Letter]
-    private unowned let town: Town
-    private let random: SimRandom
+    unowned let town: Town
+    let random: SimRandom
 
-    private static let patience = Duration.seconds(400)
+    static let patience = Duration.seconds(400)
 
-    init(_ number: Int, _ kind: Kind, _ letters: [Letter], town: Town) {
+    init(_ number: Int, _ client: TrialClient, town: Town) {
         self.number = number
-        self.kind = kind
-        self.letters = letters
+        kind = client.kind
+        way = client.way
+        letters = client.letters
         self.town = town
         random = town.random.branch()
     }
@@ -61,17 +63,7 @@ final class MailClient: @unchecked Sendable {
                 until: town.outside.now() + .seconds(60)
             )
             var wire = Wire(connection)
-            try await expect(&wire, 220)
-            try await wire.say("EHLO client\(number).test", within: Self.patience)
-            try await expect(&wire, 250)
-            if isSecure {
-                try await wire.say("STARTTLS", within: Self.patience)
-                try await expect(&wire, 220)
-                wire.connection.setDeadline(town.outside.now() + Self.patience)
-                _ = try await wire.connection.secure(with: SimTLSEngine(askingFor: "relay.test"))
-                try await wire.say("EHLO client\(number).test", within: Self.patience)
-                try await expect(&wire, 250)
-            }
+            try await introduce(&wire)
             while index < letters.count {
                 try leaveSometimes()
                 try await send(letters[index], &wire)
@@ -88,66 +80,118 @@ final class MailClient: @unchecked Sendable {
         }
     }
 
-    /// Every other client asks for TLS where it may, all where they must.
-    private var isSecure: Bool {
-        switch town.plan.security {
-        case .none: false
-        case .offered: number % 2 == 0
-        case .required: true
-        }
-    }
-
     private struct Left: Error {}
 
     private func leaveSometimes() throws {
         if kind == .leaving, !town.isCalm, random.once(in: 8) { throw Left() }
     }
 
-    private func expect(_ wire: inout Wire, _ code: Int) async throws {
+    func expect(_ wire: inout Wire, _ code: Int) async throws {
         let (got, text) = try await wire.reply(within: Self.patience)
         if got != code { throw IOFailure.other("\(got) \(text)") }
     }
 
     /// Errors: the connection's, or a temporary refusal; both mean that it is to be sent again.
     private func send(_ letter: Letter, _ wire: inout Wire) async throws {
-        let from = "MAIL FROM:<\(letter.sender ?? "")>"
-        var taken: [String] = []
-        if kind == .pipelining {
-            let commands = [from] + letter.recipients.map { "RCPT TO:<\($0)>" } + ["DATA"]
-            try await wire.say(commands.joined(separator: "\r\n"), within: Self.patience)
-            let (mail, _) = try await wire.reply(within: Self.patience)
-            for recipient in letter.recipients {
-                let (code, _) = try await wire.reply(within: Self.patience)
-                if code == 250 { taken.append(recipient) }
-            }
-            let (data, _) = try await wire.reply(within: Self.patience)
-            if mail / 100 == 4 || data / 100 == 4 { throw Left() }
-            if data != 354 { return }
-        } else {
-            try await wire.say(from, within: Self.patience)
-            try await expect(&wire, 250)
-            for recipient in letter.recipients {
-                try leaveSometimes()
-                try await wire.say("RCPT TO:<\(recipient)>", within: Self.patience)
-                if try await wire.reply(within: Self.patience).0 == 250 { taken.append(recipient) }
-            }
-            try leaveSometimes()
-            try await wire.say("DATA", within: Self.patience)
-            try await expect(&wire, 354)
-        }
-        try await sendMessage(letter, &wire)
+        let recipients =
+            kind == .pipelining
+            ? try await sayTogether(letter, &wire) : try await sayEnvelope(letter, &wire)
+        guard let recipients else { return }
+        if kind != .pipelining || !way.usesChunks { try await sendMessage(letter, &wire) }
         town.outOfHands(letter)
         try leaveSometimes()
         let (code, text) = try await wire.reply(within: Self.patience)
-        if code == 250 { return town.acknowledged(letter, taken, text) }
+        if code == 250 { return town.acknowledged(letter, recipients, text) }
         // Refused, and told so: the letter is the client's again.
         town.backInHands(letter)
         if code / 100 == 4 { throw Left() }
     }
 
+    /// One command after the other; whom the relay takes it for.
+    private func sayEnvelope(_ letter: Letter, _ wire: inout Wire) async throws -> [String]? {
+        var taken: [String] = []
+        try await wire.say("MAIL FROM:<\(letter.sender ?? "")>", within: Self.patience)
+        try await expect(&wire, 250)
+        for recipient in letter.recipients {
+            try leaveSometimes()
+            try await wire.say("RCPT TO:<\(recipient)>", within: Self.patience)
+            if try await wire.reply(within: Self.patience).0 == 250 { taken.append(recipient) }
+        }
+        try leaveSometimes()
+        if way.usesChunks { return taken }
+        try await wire.say("DATA", within: Self.patience)
+        try await expect(&wire, 354)
+        return taken
+    }
+
+    /// Envelope, and DATA or all chunks but their last reply, in one group (RFC 2920 §3.1, RFC 3030
+    /// §4.2); nil when the relay takes it for nobody.
+    private func sayTogether(_ letter: Letter, _ wire: inout Wire) async throws -> [String]? {
+        let commands =
+            ["MAIL FROM:<\(letter.sender ?? "")>"]
+            + letter.recipients.map { "RCPT TO:<\($0)>" } + (way.usesChunks ? [] : ["DATA"])
+        var group = Array(commands.map { $0 + "\r\n" }.joined().utf8)
+        let chunks = way.usesChunks ? self.chunks(of: letter) : []
+        for chunk in chunks { group += chunk }
+        if !chunks.isEmpty { town.outOfHands(letter) }
+        try await wire.send(group, within: Self.patience)
+        let (mail, _) = try await wire.reply(within: Self.patience)
+        var taken: [String] = []
+        for recipient in letter.recipients {
+            let (code, _) = try await wire.reply(within: Self.patience)
+            if code == 250 { taken.append(recipient) }
+        }
+        var worst = 0
+        for _ in chunks.dropLast() {
+            worst = max(worst, try await wire.reply(within: Self.patience).0)
+        }
+        if !chunks.isEmpty {
+            if mail / 100 != 4, worst <= 250 { return taken }
+            // The last chunk's reply says no more.
+            _ = try await wire.reply(within: Self.patience)
+            town.backInHands(letter)
+            if mail / 100 == 4 || worst / 100 == 4 { throw Left() }
+            return nil
+        }
+        let (data, _) = try await wire.reply(within: Self.patience)
+        if mail / 100 == 4 || data / 100 == 4 { throw Left() }
+        return data == 354 ? taken : nil
+    }
+
+    /// The message as BDAT commands, each with its octets.
+    private func chunks(of letter: Letter) -> [[UInt8]] {
+        let bytes = letter.header + [13, 10] + letter.body
+        var chunks: [[UInt8]] = []
+        var start = 0
+        repeat {
+            let left = bytes.count - start
+            // The last one may have no octets at all (RFC 3030 §2).
+            let count = random.once(in: 3) ? left : random.int(in: 0...left)
+            let isLast = count == left && !random.once(in: 6)
+            let command = "BDAT \(count)\(isLast ? " LAST" : "")\r\n"
+            chunks.append(Array(command.utf8) + bytes[start..<start + count])
+            start += count
+            if isLast { return chunks }
+        } while chunks.count < 20
+        chunks.append(Array("BDAT \(bytes.count - start) LAST\r\n".utf8) + bytes[start...])
+        return chunks
+    }
+
+    /// All of the message; what remains is its reply.
     private func sendMessage(_ letter: Letter, _ wire: inout Wire) async throws {
-        var bytes = Wire.stuffed(letter.header + [13, 10] + letter.body)
-        bytes += Array(".\r\n".utf8)
+        if way.usesChunks {
+            let chunks = chunks(of: letter)
+            for (index, chunk) in chunks.enumerated() {
+                try await sendSlowly(chunk, &wire)
+                if index < chunks.count - 1 { try await expect(&wire, 250) }
+            }
+            return
+        }
+        let bytes = Wire.stuffed(letter.header + [13, 10] + letter.body) + Array(".\r\n".utf8)
+        try await sendSlowly(bytes, &wire)
+    }
+
+    private func sendSlowly(_ bytes: [UInt8], _ wire: inout Wire) async throws {
         guard kind == .slow || kind == .leaving else {
             return try await wire.send(bytes, within: Self.patience)
         }

@@ -62,6 +62,11 @@ extension Town {
         if Array(head.suffix(4)) != [13, 10, 13, 10] {
             ledger.violation("\(what) (\(id)): its body does not begin where it did")
         }
+        if let word = ledger.protocolWords[letter.key],
+            !header.contains("with \(word) "), !header.contains("with \(word)\r\n")
+        {
+            ledger.violation("\(what) (\(id)) did not come with \(word): \(header.prefix(200))")
+        }
         for line in String(decoding: letter.header, as: UTF8.self).split(separator: "\r\n") {
             let isHidden = line.contains("secret.test")
             if header.contains(line) == isHidden {

@@ -75,8 +75,14 @@ package final class Town: @unchecked Sendable {
         }
         for letter in plan.letters { ledger.letters[letter.key] = letter }
         clients = plan.clients.enumerated().map { index, client in
-            MailClient(index, client.kind, client.letters, town: self)
+            MailClient(index, client, town: self)
         }
+        for client in plan.clients {
+            for letter in client.letters {
+                ledger.protocolWords[letter.key] = client.way.protocolWord
+            }
+        }
+        if plan.logins != .none { files.write(TrialUsers.file, Array(TrialUsers.text.utf8)) }
     }
 
     static func address(ofHost index: Int) -> HostAddress { .v4(0xcb00_7100 + UInt32(index)) }

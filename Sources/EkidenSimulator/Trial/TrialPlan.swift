@@ -99,11 +99,18 @@ package struct TrialDomain {
     var hosts: [Int]
 }
 
+struct TrialClient {
+    let kind: MailClient.Kind
+    let way: ClientWay
+    let letters: [Letter]
+}
+
 package struct TrialPlan {
     package let seed: UInt64
     let loops: Int
     let isLong: Bool
     let security: Security
+    let logins: TrialLogins
     let relayAddress = HostAddress.v4(0x0a09_0909)
     var relayEndpoint: Endpoint { Endpoint(relayAddress, 25) }
     /// Connections to a site, and to all sites together.
@@ -115,8 +122,7 @@ package struct TrialPlan {
     var hostCount = 0
     var tempers: [HostTemper] = []
     var letters: [Letter] = []
-    /// Letters of each client, and its kind.
-    var clients: [(kind: MailClient.Kind, letters: [Letter])] = []
+    var clients: [TrialClient] = []
     let clientPause: Duration
     /// A long world lasts longer than mail lives in it.
     var spanMin: Duration { isLong ? .seconds(6 * 86_400 + 3600) : .zero }
@@ -158,6 +164,7 @@ package struct TrialPlan {
         hasWarmCache = !random.once(in: 3)
         shufflesReady = random.once(in: 2)
         security = random.pick(Security.allCases)
+        logins = Self.ways(seed).pick(TrialLogins.allCases)
         rotOneIn = Self.drawRot(seed, diet)
         drawHosts(random.branch())
         drawLetters(random.branch(), diet)
@@ -211,9 +218,28 @@ package struct TrialPlan {
         let kinds = (0..<clientCount).map { _ in random.pick(MailClient.Kind.allCases) }
         for (index, kind) in kinds.enumerated() {
             let own = letters.enumerated().filter { $0.offset % clientCount == index }
-            clients.append((kind, own.map(\.element)))
+            clients.append(
+                TrialClient(kind: kind, way: drawWay(index), letters: own.map(\.element))
+            )
         }
         clients = Array(clients.prefix(diet.clientsMax))
+    }
+
+    /// Random numbers of their own, as for what rots.
+    private static func ways(_ seed: UInt64, _ client: Int = 0) -> SimRandom {
+        SimRandom(seed: seed &* 31 &+ UInt64(client) ^ 0x7761_7973)
+    }
+
+    /// Every other client asks for TLS where it may, all where they must; so with logins.
+    private func drawWay(_ client: Int) -> ClientWay {
+        let random = Self.ways(seed, client + 1)
+        var way = ClientWay()
+        way.isSecure = security == .required || security == .offered && client % 2 == 0
+        if logins == .required || logins == .offered && random.once(in: 2) {
+            way.login = random.once(in: 2) ? .plain : .scram
+        }
+        way.usesChunks = random.once(in: 3)
+        return way
     }
 
     private func drawLetter(_ key: Int, _ random: SimRandom) -> Letter {
@@ -327,6 +353,14 @@ package struct TrialPlan {
             """
     }
 
+    private var loginSettings: String {
+        if logins == .none { return "" }
+        return """
+            auth = "\(logins == .required ? "required" : "optional")"
+            auth_without_tls_for = ["10.0.0.0/8"]
+            """
+    }
+
     /// The relay's configuration, as an administrator would write it.
     var configuration: String {
         """
@@ -338,7 +372,9 @@ package struct TrialPlan {
         name = "in"
         listen = ["\(relayEndpoint.text)"]
         relay_for = ["10.0.0.0/8"]
+        \(loginSettings)
         \(securitySettings)
+        \(logins == .none ? "" : "[auth]\nusers = \"\(TrialUsers.file)\"\nmax_failures = 3")
         [spool]
         directory = "/spool"
         [retry]

@@ -51,6 +51,20 @@ import Testing
         #expect((3...25).contains(long))
     }
 
+    @Test func `clients come in all ways, and as their world has it`() {
+        var seen: Set<String> = []
+        for seed in UInt64(1)...100 {
+            let plan = TrialPlan(seed: seed)
+            for way in plan.clients.map(\.way) {
+                #expect(way.isSecure || plan.security != .required)
+                #expect(way.login != .none || plan.logins != .required)
+                #expect(way.login == .none || plan.logins != .none)
+                seen.insert("\(way.protocolWord) \(way.login) \(way.usesChunks)")
+            }
+        }
+        #expect(seen.count == 12)
+    }
+
     @Test func `a diet leaves out what it names, and nothing else changes`() {
         let whole = TrialPlan(seed: 7)
         var diet = Diet()
@@ -77,11 +91,12 @@ import Testing
         )
     }
 
-    private func message(_ letter: Letter, _ id: String) -> [UInt8] {
+    private func message(_ letter: Letter, _ id: String, of town: Town) -> [UInt8] {
+        let word = town.ledger.protocolWords[letter.key] ?? "nothing"
         let visible = String(decoding: letter.header, as: UTF8.self)
             .split(separator: "\r\n").filter { !$0.contains("secret.test") }
         let header =
-            "Received: from a by b\r\n\twith ESMTP id \(id);\r\n\tSat\r\n"
+            "Received: from a by b\r\n\twith \(word) id \(id);\r\n\tSat\r\n"
             + visible.map { $0 + "\r\n" }.joined() + "\r\n"
         return Array(header.utf8) + letter.body
     }
@@ -95,13 +110,23 @@ import Testing
         let letter = try letter(town)
         town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
         town.arrived(
-            message(letter, "A1"),
+            message(letter, "A1", of: town),
             from: letter.sender ?? "",
             to: letter.recipients,
             taken(town)
         )
         town.judge()
         #expect(town.ledger.violations.isEmpty, "\(town.ledger.violations)")
+    }
+
+    @Test func `mail that did not come as its client does is found`() throws {
+        let town = try town()
+        let letter = try letter(town)
+        let bytes = message(letter, "A1", of: town)
+        town.ledger.protocolWords[letter.key] = "ESMTPSB"
+        town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
+        town.arrived(bytes, from: letter.sender ?? "", to: letter.recipients, taken(town))
+        #expect(town.ledger.violations.contains { $0.contains("did not come with ESMTPSB") })
     }
 
     @Test func `what is nowhere is found`() throws {
@@ -121,7 +146,7 @@ import Testing
             let transaction = taken(town)
             transaction.settledAt = town.world.instant
             town.arrived(
-                message(letter, "A1"),
+                message(letter, "A1", of: town),
                 from: letter.sender ?? "",
                 to: [recipient],
                 transaction
@@ -141,7 +166,7 @@ import Testing
                 let transaction = taken(town)
                 if copy > 0 { transaction.settledAt = town.world.instant }
                 town.arrived(
-                    message(letter, "A1"),
+                    message(letter, "A1", of: town),
                     from: letter.sender ?? "",
                     to: [recipient],
                     transaction
@@ -168,7 +193,7 @@ import Testing
         for change in changes {
             let town = try town()
             let letter = try letter(town)
-            var bytes = message(letter, "A1")
+            var bytes = message(letter, "A1", of: town)
             change(&bytes, letter)
             town.arrived(bytes, from: letter.sender ?? "", to: letter.recipients, taken(town))
             #expect(!town.ledger.violations.isEmpty)
@@ -186,7 +211,7 @@ import Testing
                 town.ledger.removed[Place(id: "A1", recipient: recipient)] = town.world.instant
             }
             town.arrived(
-                message(letter, "A1"),
+                message(letter, "A1", of: town),
                 from: letter.sender ?? "",
                 to: [recipient],
                 taken(town)
