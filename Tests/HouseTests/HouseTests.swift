@@ -58,7 +58,8 @@ private let allowed: [String: Set<String>] = {
             "EkidenMail", "EkidenRuntime", "CEkiden", "COpenSSL", "CResolv", "EkidenResolver",
         ],
         "EkidenSimulator": [
-            "EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenConfiguration", "EkidenSpool",
+            "EkidenMail", "EkidenRuntime", "EkidenCrypto", "EkidenSMTP", "EkidenConfiguration",
+            "EkidenSpool",
             "EkidenResolver", "EkidenControl", "EkidenRelay",
         ],
         "ekiden-sim": ["EkidenMail", "EkidenRuntime", "EkidenSimulator"],

@@ -252,3 +252,65 @@ private let wrong: [(name: String, text: String, words: [String])] = [
         #expect(run.status == 1 && run.text.contains("/file/spool"), "\(run)")
     }
 }
+
+/// Lets a process have so many files more than it has open now; nil: as many as it ever might.
+private func limitDescriptors(of pid: pid_t, to more: Int?) throws {
+    let open = try FileManager.default.contentsOfDirectory(atPath: "/proc/\(pid)/fd").count
+    let hard = try Child.run("prlimit", ["--pid", "\(pid)", "-o", "HARD", "--noheadings", "-n"])
+    let soft =
+        more.map { String(open + $0) }
+        ?? hard.text.trimmingCharacters(in: .whitespacesAndNewlines)
+    let set = try Child.run("prlimit", ["--pid", "\(pid)", "--nofile=\(soft):"])
+    if set.status != 0 { throw StoryFailure("prlimit: \(set.text)") }
+}
+
+@Test func `out of descriptors accepting pauses, and goes on when there are some`() async throws {
+    try await story { stage in
+        let mx = try stage.host()
+        let relay = try #require(stage.relay)
+        let early = try stage.client()
+        try limitDescriptors(of: relay.pid, to: 2)
+        let clients = try (0..<6).map { _ in try Client(stage.place) }
+        try stage.logged("notice") { $0["text"].hasPrefix("can't accept on ") }
+        // Who is in goes on, though the delivery of it may have to wait.
+        let reply = try early.hand(
+            from: "a@origin.test",
+            to: ["bob@example.test"],
+            letter(subject: "early")
+        )
+        #expect(reply.code == 250)
+        try limitDescriptors(of: relay.pid, to: nil)
+        // None of those who stood in line was dropped.
+        for client in clients {
+            try client.expect("220")
+            try client.say("QUIT", expecting: "221")
+        }
+        #expect(try mx.mail(1).count == 1)
+        #expect(relay.exitStatus == nil)
+    }
+}
+
+@Test func `who sends on behind a DATA that is refused for a full queue is not obeyed`()
+    async throws
+{
+    try await story(["spool.max_messages": "1"]) { stage in
+        stage.mail(for: "later.test", to: 11)
+        stage.name("mx11.test", ["A": [stage.address(11)]])
+        let (hasty, patient) = (try stage.client(), try stage.client())
+        for client in [hasty, patient] {
+            try client.say("MAIL FROM:<a@origin.test>", expecting: "250")
+            try client.say("RCPT TO:<bob@later.test>", expecting: "250")
+        }
+        try stage.submit(to: "eve@later.test", message: letter(subject: "the one"))
+        // The text would be commands, and its dot no end of anything (RFC 2920 §3.1).
+        try hasty.send("DATA\r\nRSET\r\nMAIL FROM:<x@origin.test>\r\n.\r\n")
+        let rest = try hasty.rest()
+        #expect(rest.hasPrefix("452 4.3.1 ") && rest.split(separator: "\r\n").count == 1, "\(rest)")
+        try stage.logged("rejected") { $0["rule"] == "spool-full" }
+        // Who waits for the reply keeps the session.
+        try patient.say("DATA", expecting: "452 4.3.1")
+        try patient.say("RSET", expecting: "250")
+        try patient.say("QUIT", expecting: "221")
+        #expect(stage.log("accepted").count == 1)
+    }
+}
