@@ -19,6 +19,7 @@ enum Check {
         retry(configuration, &loading)
         sites(configuration, &loading)
         routes(configuration, &loading)
+        outboundTLS(configuration, &loading)
         resolver(configuration, &loading)
         delivery(configuration, &loading)
         limits(configuration, &loading)

@@ -21,6 +21,7 @@ package struct Configuration: Sendable, Equatable {
     package var retry = Retry()
     package var sites = Sites()
     package var routes = RouteTable()
+    package var tlsRules: [TLSRule] = []
     package var resolver = Resolver()
     package var delivery = Delivery()
     package var bounces = Bounces()
@@ -388,6 +389,9 @@ extension Configuration {
         package var addressFamily = AddressFamily.preferIPv6
         package var sourceIPv4: HostAddress?
         package var sourceIPv6: HostAddress?
+        package var tls = TLSPolicy.Level.may
+        package var tlsAuthorities: String?
+        package var clientCertificate: String?
         package var port: UInt16 = 25
         package var maxConnections = 500
         package var maxAddresses = 5

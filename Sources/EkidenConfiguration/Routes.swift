@@ -52,6 +52,11 @@ package struct Route: Sendable, Equatable {
     package var retryFirst: Duration?
     package var retryCeiling: Duration?
     package var lifetime: Duration?
+    /// nil: as `delivery` says.
+    package var tls: TLSPolicy.Level?
+    package var tlsNames: [String] = []
+    package var tlsFingerprints: [String] = []
+    package var clientCertificate: String?
 
     /// The hosts as a site's exchanges: preference counts up in the order of the list.
     package func exchanges(defaultPort: UInt16) -> [Exchange] {
@@ -63,6 +68,13 @@ package struct Route: Sendable, Equatable {
                 literal: host.literal
             )
         }
+    }
+}
+
+extension Route {
+    /// One that leads nowhere, for who only asks which name has a domain.
+    package init(named name: String, for domains: [DomainPattern]) {
+        self.init(name: name, domains: domains)
     }
 }
 

@@ -10,6 +10,8 @@ import EkidenSMTP
 struct AttemptProgress {
     let job: DeliveryJob
     let end: Instant
+    /// What the sender asked for.
+    var demands = SenderDemands()
     var plan: ConnectionPlan
     /// In the job's order; nil while open.
     var results: [RecipientResult?]
@@ -76,6 +78,7 @@ extension DeliverySession {
         let content: Content
         do throws(ContentUnavailable) {
             content = try await door.content(of: assignment.job.message)
+            progress.demands = content.demands
         } catch {
             progress.settle(Self.unreadable(error))
             return progress.finished()
@@ -113,10 +116,40 @@ extension DeliverySession {
         }
     }
 
+    /// Brings a connection to that address to where mail can go over it, or learns why not.
     private mutating func open(
         _ candidate: ConnectionPlan.Candidate,
         _ progress: inout AttemptProgress
     ) async {
+        var policy = tlsPolicy(at: candidate.exchange, progress)
+        let endpoint = candidate.host.endpoint
+        if policy.level == .may, let endpoint, brokenTLS.isBroken(endpoint, at: loop.now()) {
+            policy.level = .none
+        }
+        var failure = await open(candidate, under: policy, &progress)
+        if let broken = failure, broken.reason == .tlsFailed, policy.level == .may {
+            // RFC 7435 §3: in the clear is what it would have been without our asking.
+            if let endpoint { brokenTLS.note(endpoint, at: loop.now()) }
+            door.tlsBroke(at: candidate.host, broken.text)
+            policy.level = .none
+            // It is one session with the host, as far as bounds go.
+            progress.sessions -= 1
+            failure = await open(candidate, under: policy, &progress)
+        }
+        if let failure {
+            hostFailed(
+                progress.demands.requiresTLS ? Self.asRequired(failure) : failure,
+                &progress
+            )
+        }
+    }
+
+    /// One connection: `peer` when it is ready, else why it is not.
+    private mutating func open(
+        _ candidate: ConnectionPlan.Candidate,
+        under policy: TLSPolicy,
+        _ progress: inout AttemptProgress
+    ) async -> Failure? {
         let began = loop.now()
         // A stop ends the wait for a host that does not answer, too.
         var connecting: Handle?
@@ -134,30 +167,45 @@ extension DeliverySession {
             )
             var fresh = PeerConnection(
                 connection,
-                host: candidate.host,
+                to: candidate,
+                under: policy,
                 settings: settings,
                 crew: crew
             )
             progress.sessions += 1
             progress.report.host = candidate.host
-            let failure = await fresh.makeReady(until: progress.end)
+            let failure = await fresh.makeReady(until: progress.end, door)
+            progress.report.tls = fresh.security
             if fresh.hasHeardPeer { progress.report.siteIsAlive = true }
             progress.report.connectTime += loop.now() - began
-            if let failure {
+            if failure == nil {
+                peer = consume fresh
+            } else {
                 _ = consume fresh
                 if !progress.report.siteIsAlive {
                     progress.report.failedAddresses.append(candidate.address)
                 }
-                hostFailed(failure, &progress)
-            } else {
-                peer = consume fresh
             }
+            return failure
         } catch {
             if let connecting { crew.leave(connecting, on: loop) }
             progress.report.connectTime += loop.now() - began
             progress.report.failedAddresses.append(candidate.address)
-            hostFailed(Self.connectFailure(error, candidate.host), &progress)
+            return Self.connectFailure(error, candidate.host)
         }
+    }
+
+    /// The host's policy, and what the sender asked for (RFC 8689).
+    private func tlsPolicy(at exchange: Exchange, _ progress: AttemptProgress) -> TLSPolicy {
+        var policy = door.tlsPolicy(of: progress.job.site, at: exchange)
+        if progress.demands.requiresTLS {
+            // §4.2.1: a name that an MX answer gave can't be verified so; such mail is refused later.
+            if progress.job.isRouted { policy.level = max(policy.level, .verify) }
+        } else if progress.demands.waivesTLS {
+            // §4.1: delivery counts more than TLS.
+            policy.level = min(policy.level, .may)
+        }
+        return policy
     }
 
     private func hostFailed(_ failure: Failure, _ progress: inout AttemptProgress) {
@@ -179,9 +227,16 @@ extension DeliverySession {
         _ progress: inout AttemptProgress
     ) async {
         guard var current = peer.take() else { return }
+        let policy = tlsPolicy(at: current.exchange, progress)
+        guard current.satisfies(policy) else {
+            // It was good enough for the mail before.
+            await current.quit()
+            return
+        }
         let isReused = current.transactions > 0 && progress.sessions == 0
         let began = loop.now()
         progress.report.host = current.host
+        progress.report.tls = current.security
         let open = progress.open
         let recipients = open.map { progress.job.recipients[$0] }
         progress.report.hostOffersDSN = current.extensions.dsn
@@ -189,6 +244,7 @@ extension DeliverySession {
             progress.job,
             recipients,
             content,
+            mayRequireTLS: progress.job.isRouted && policy.level >= .verify,
             until: progress.end
         )
         progress.report.transferTime += loop.now() - began
@@ -238,6 +294,22 @@ extension DeliverySession {
     }
 
     // MARK: Failures
+
+    /// RFC 8689 §4.2.1: a message that requires TLS does not wait for a host to learn it.
+    private static func asRequired(_ failure: Failure) -> Failure {
+        guard failure.reason == .tlsUnavailable || failure.reason == .tlsUnverified,
+            failure.reply == nil
+        else { return failure }
+        return Failure(
+            scope: .message,
+            isPermanent: true,
+            reason: .tlsRequired,
+            step: failure.step,
+            host: failure.host,
+            text: "the sender requires TLS all the way (REQUIRETLS): " + failure.text,
+            status: EnhancedStatus(5, 7, 30)
+        )
+    }
 
     private static func connectFailure(_ failure: IOFailure, _ host: PeerHost) -> Failure {
         let (scope, reason): (Failure.Scope, Reason) =

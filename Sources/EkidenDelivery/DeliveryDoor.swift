@@ -36,6 +36,18 @@ package protocol DeliveryDoor: Sendable {
     /// The addresses of a host, in the order to be tried.
     func addresses(of exchange: Exchange, until: Instant) async -> AddressResolution
 
+    /// What TLS a connection to that host of that site must have.
+    func tlsPolicy(of site: Site, at exchange: Exchange) -> TLSPolicy
+
+    /// Our side of a TLS session with that host. Errors: the sentence says what of ours is wrong.
+    func tlsEngine(
+        to exchange: Exchange,
+        under policy: TLSPolicy
+    ) throws(TLSFailure) -> any TLSEngine
+
+    /// A handshake that policy does not insist on broke: mail goes to that host in the clear.
+    func tlsBroke(at host: PeerHost, _ text: String)
+
     /// The policy table's word on a failure (docs/DELIVERY.md).
     func action(for failure: Failure, isLastHost: Bool) -> HostAction
 

@@ -12,6 +12,7 @@ package struct DeliverySession: ~Copyable {
     let settings: DeliverySettings
     let random: any RandomSource
     let crew: SessionCrew
+    let brokenTLS: BrokenTLS
     /// The connection kept from the last job, if the peer left it usable.
     var peer: PeerConnection?
 
@@ -21,13 +22,15 @@ package struct DeliverySession: ~Copyable {
         door: any DeliveryDoor,
         settings: DeliverySettings,
         random: any RandomSource,
-        crew: SessionCrew
+        crew: SessionCrew,
+        brokenTLS: BrokenTLS = BrokenTLS()
     ) {
         self.loop = loop
         self.door = door
         self.settings = settings
         self.random = random
         self.crew = crew
+        self.brokenTLS = brokenTLS
         peer = nil
     }
 

@@ -1,5 +1,6 @@
 // A connection to one mail host with what the session has learned of it: a thin driver around
-// `ClientSession` (greeting, EHLO, RSET, QUIT). One reply has one deadline, however it trickles in.
+// `ClientSession` (greeting, EHLO, STARTTLS, RSET, QUIT). One reply has one deadline, however it
+// trickles in.
 
 import EkidenMail
 import EkidenRuntime
@@ -9,7 +10,10 @@ struct PeerConnection: ~Copyable {
     var connection: Connection
     private(set) var session: ClientSession
     private var reader = ReplyReader()
+    let exchange: Exchange
     let host: PeerHost
+    /// What the connection was opened under.
+    let policy: TLSPolicy
     let timeouts: ClientTimeouts
     private let crew: SessionCrew
     /// Transactions run so far.
@@ -17,15 +21,18 @@ struct PeerConnection: ~Copyable {
 
     init(
         _ connection: consuming Connection,
-        host: PeerHost,
+        to candidate: ConnectionPlan.Candidate,
+        under policy: TLSPolicy,
         settings: DeliverySettings,
         crew: SessionCrew
     ) {
         self.connection = connection
-        self.host = host
+        exchange = candidate.exchange
+        host = candidate.host
+        self.policy = policy
         self.crew = crew
         timeouts = settings.timeouts
-        session = ClientSession(helloName: settings.helo, host: host)
+        session = ClientSession(helloName: settings.helo, host: candidate.host, tls: policy)
         crew.join(self.connection.handle, on: self.connection.loop)
     }
 
@@ -33,9 +40,19 @@ struct PeerConnection: ~Copyable {
 
     var extensions: Extensions { session.extensions }
     var hasHeardPeer: Bool { session.hasHeardPeer }
+    var security: TLSFacts? { session.security }
+
+    /// Whether mail of that policy may go over it, which need not be the one it was opened under.
+    func satisfies(_ policy: TLSPolicy) -> Bool {
+        security.map { policy.accepts($0) } ?? (policy.level <= .may)
+    }
 
     /// Brings the session to where transactions may run; nil when it is there, else why not.
-    mutating func makeReady(until end: Instant) async -> Failure? {
+    /// - Parameter door: makes our side of a TLS session; not needed once the connection is open.
+    mutating func makeReady(
+        until end: Instant,
+        _ door: (any DeliveryDoor)? = nil
+    ) async -> Failure? {
         var output = BytesBuilder(capacity: 64)
         while true {
             switch session.next(into: &output) {
@@ -49,11 +66,47 @@ struct PeerConnection: ~Copyable {
                     if case .cancelled = error { return Self.stopping(step, host) }
                     session.connectionFailed(error.reason, text: error.text)
                 }
+            case .secure:
+                if let failure = await secure(by: door, until: end) { return failure }
             case .ready: return nil
             case .failed(let failure): return failure
             case .closed: return Self.stopping(.quit, host)
             }
         }
+    }
+
+    /// Shakes hands; what came of it the session knows. A failure: the relay stops.
+    private mutating func secure(
+        by door: (any DeliveryDoor)?,
+        until end: Instant
+    ) async -> Failure? {
+        guard let door else { preconditionFailure("an open connection is not secured again") }
+        guard connection.unread.isEmpty else {
+            // RFC 3207 §4.2, from the client's side: what came in the clear must not be taken for
+            // something said under TLS.
+            session.securingFailed("the host sent more behind its answer to STARTTLS")
+            return nil
+        }
+        connection.setDeadline(
+            min(connection.loop.turnTime + timeouts.patience(for: .startTLS), end)
+        )
+        do throws(SecureFailure) {
+            let engine: any TLSEngine
+            do throws(TLSFailure) {
+                engine = try door.tlsEngine(to: exchange, under: policy)
+            } catch {
+                throw .handshake(error)
+            }
+            session.secured(try await connection.secure(with: engine))
+        } catch {
+            switch error {
+            case .handshake(let failure): session.securingFailed(failure.text)
+            case .connection(.cancelled): return Self.stopping(.startTLS, host)
+            case .connection(let failure):
+                session.securingFailed("handshake: \(failure.text)")
+            }
+        }
+        return nil
     }
 
     /// After a transaction that left something open at the peer.

@@ -23,6 +23,7 @@ extension PeerConnection {
         _ job: DeliveryJob,
         _ recipients: [JobRecipient],
         _ content: Content,
+        mayRequireTLS: Bool = false,
         until end: Instant
     ) async -> TransactionOutcome {
         // An RSET that the last transaction left to be said.
@@ -43,7 +44,8 @@ extension PeerConnection {
             byteCount: content.byteCount,
             facts: content.facts,
             extensions: extensions,
-            host: host
+            host: host,
+            mayRequireTLS: mayRequireTLS
         )
         var outcome = TransactionOutcome(
             results: [],

@@ -48,6 +48,9 @@ package struct DeliveryJob: Sendable {
 }
 
 extension DeliveryJob {
+    /// Its hosts come from a route, and not from a name server's answer.
+    package var isRouted: Bool { if case .route = nextHop { true } else { false } }
+
     /// The same job with the recipients at these places alone.
     package func of(_ places: [Int]) -> DeliveryJob {
         DeliveryJob(
@@ -81,6 +84,8 @@ package struct AttemptReport: Sendable, Equatable {
     package var transferTime: Duration
     /// The host that gave the last answer offers DSN (RFC 3461): what it took, it reports on.
     package var hostOffersDSN: Bool
+    /// What TLS the last connection had; nil: none.
+    package var tls: TLSFacts?
     /// The peer answered at this site (any reply at all), so the site is alive.
     package var siteIsAlive: Bool
     /// Addresses tried without success in this attempt, so the next begins with others.
@@ -92,6 +97,7 @@ package struct AttemptReport: Sendable, Equatable {
         hostOffersDSN: Bool = false,
         connectTime: Duration = .zero,
         transferTime: Duration = .zero,
+        tls: TLSFacts? = nil,
         siteIsAlive: Bool = false,
         failedAddresses: [HostAddress] = []
     ) {
@@ -100,6 +106,7 @@ package struct AttemptReport: Sendable, Equatable {
         self.hostOffersDSN = hostOffersDSN
         self.connectTime = connectTime
         self.transferTime = transferTime
+        self.tls = tls
         self.siteIsAlive = siteIsAlive
         self.failedAddresses = failedAddresses
     }

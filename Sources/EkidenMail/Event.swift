@@ -82,6 +82,8 @@ package enum Event: Sendable {
         package var queueTime: Duration
         package var connectTime: Duration
         package var transferTime: Duration
+        /// What TLS the connection had; nil: none.
+        package var tls: TLSFacts?
         package var reason: Reason
         /// The peer's words or ours, one line.
         package var words: String
@@ -98,6 +100,7 @@ package enum Event: Sendable {
             queueTime: Duration,
             connectTime: Duration,
             transferTime: Duration,
+            tls: TLSFacts? = nil,
             reason: Reason,
             words: String,
             next: WallTime?
@@ -112,6 +115,7 @@ package enum Event: Sendable {
             self.queueTime = queueTime
             self.connectTime = connectTime
             self.transferTime = transferTime
+            self.tls = tls
             self.reason = reason
             self.words = words
             self.next = next

@@ -76,7 +76,7 @@ extension Event {
                 .text("listener", e.client.listener),
             ]
             if let name = e.client.reverseName { fields.append(.text("rdns", name)) }
-            fields += tls(of: e.client)
+            fields += Self.fields(e.client.tls)
             if let login = e.client.login { fields.append(.text("login", login)) }
         }
         if !e.messageID.isEmpty { fields.append(.text("message-id", e.messageID)) }
@@ -85,9 +85,9 @@ extension Event {
         return fields
     }
 
-    /// Version and cipher, and whose certificate the client showed.
-    private static func tls(of client: ClientFacts) -> [EventField] {
-        guard let tls = client.tls else { return [] }
+    /// Version and cipher, and whose certificate the other side showed.
+    private static func fields(_ tls: TLSFacts?) -> [EventField] {
+        guard let tls else { return [] }
         var fields: [EventField] = [.text("tls", tls.text)]
         if let peer = tls.peer {
             fields.append(.text("cert", "sha256:" + peer.fingerprint))
@@ -105,12 +105,12 @@ extension Event {
         ]
         if let host = e.host { fields.append(.text("host", host.text)) }
         if let site = e.site { fields.append(.text("site", site.text)) }
+        fields += e.tls == nil ? [.text("tls", "none")] : Self.fields(e.tls)
         fields += [
-            .text("tls", "none"),
             .text(
                 "delay",
                 "\(seconds(e.queueTime))/\(seconds(e.connectTime))/\(seconds(e.transferTime))"
-            ),
+            )
         ]
         if e.status != .delivered { fields.append(.text("because", e.reason.rawValue)) }
         fields.append(.text("reply", e.words))
@@ -125,7 +125,7 @@ extension Event {
         if !e.client.helo.isEmpty { fields.append(.text("helo", e.client.helo)) }
         fields.append(.text("listener", e.client.listener))
         if let name = e.client.reverseName { fields.append(.text("rdns", name)) }
-        fields += tls(of: e.client)
+        fields += Self.fields(e.client.tls)
         if let login = e.client.login { fields.append(.text("login", login)) }
         if let sender = e.sender { fields.append(.text("from", "<\(sender.text)>")) }
         if let recipient = e.recipient { fields.append(.text("to", "<\(recipient)>")) }

@@ -4,6 +4,7 @@ package enum DeliveryStep: String, Sendable, CaseIterable {
     case connect
     case greeting
     case hello
+    case startTLS = "starttls"
     case mail
     case recipient
     case data
@@ -19,6 +20,7 @@ package enum DeliveryStep: String, Sendable, CaseIterable {
         case .connect: "connecting"
         case .greeting: "waiting for the greeting"
         case .hello: "saying EHLO"
+        case .startTLS: "starting TLS"
         case .mail: "sending MAIL FROM"
         case .recipient: "sending RCPT TO"
         case .data: "sending DATA"

@@ -44,10 +44,25 @@ package struct Site: Sendable, Equatable {
     package let id: SiteID
     /// Best preference first; equal preferences in no particular order (shuffled per attempt).
     package let exchanges: [Exchange]
+    /// Of its domain or route; nil: as its hosts have it.
+    package let tls: TLSPolicy?
 
-    package init(id: SiteID, exchanges: [Exchange]) {
+    package init(id: SiteID, exchanges: [Exchange], tls: TLSPolicy? = nil) {
         self.id = id
         self.exchanges = exchanges
+        self.tls = tls
+    }
+
+    /// The site under a policy of its own. Sites of MX hosts are then another one than those hosts
+    /// are for other domains, with other connections; a route is one site in any case.
+    package func under(_ policy: TLSPolicy, isRoute: Bool) -> Site {
+        if isRoute { return Site(id: id, exchanges: exchanges, tls: policy) }
+        let what = ([policy.level.rawValue] + policy.names + policy.fingerprints)
+        return Site(
+            id: SiteID(id.text + "+tls=" + what.joined(separator: ",")),
+            exchanges: exchanges,
+            tls: policy
+        )
     }
 
     /// The site of a set of MX hosts: its name is made of the hosts in a fixed order.

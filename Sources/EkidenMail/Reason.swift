@@ -34,6 +34,9 @@ package enum Reason: String, Sendable, CaseIterable {
     case replyTimedOut = "reply-timed-out"
     case siteBackingOff = "site-backing-off"
     case protocolError = "protocol-error"
+    case tlsUnavailable = "tls-unavailable"
+    case tlsFailed = "tls-failed"
+    case tlsUnverified = "tls-unverified"
 
     // The peer's words.
     case greetingRefused = "greeting-refused"
@@ -84,6 +87,9 @@ package enum Reason: String, Sendable, CaseIterable {
         case .replyTimedOut: "the host did not reply in time"
         case .siteBackingOff: "its next hop failed lately and is left alone for a while"
         case .protocolError: "the host does not speak SMTP as it should"
+        case .tlsUnavailable: "the host offers no TLS, which its policy asks for"
+        case .tlsFailed: "the TLS handshake with the host failed"
+        case .tlsUnverified: "the host's certificate is not one that its policy takes"
         case .greetingRefused: "the host refused us in its greeting"
         case .peerDeferred: "the host asked to try again later"
         case .peerRejected: "the host rejected it"

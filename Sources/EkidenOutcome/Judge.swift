@@ -281,6 +281,7 @@ package struct Judgement: Sendable {
                 queueTime: max(age - spent, .zero),
                 connectTime: report.connectTime,
                 transferTime: report.transferTime,
+                tls: report.tls,
                 reason: reason,
                 words: words,
                 next: next

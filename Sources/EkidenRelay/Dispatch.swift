@@ -16,6 +16,7 @@ final class Dispatch: Sendable {
     let loop: Loop
     private let core: LoopBound<Core>
     private let crew: SessionCrew
+    private let brokenTLS = BrokenTLS()
 
     /// Made on loop 0, where it stays.
     init(house: House, settings: SchedulerSettings) {
@@ -204,8 +205,18 @@ final class Dispatch: Sendable {
                 on: self.loop,
                 until: self.loop.now() + patience
             )
-            self.tell { $0.scheduler.resolved(hop, resolution, at: self.moment) }
+            let result = self.underPolicy(resolution, of: hop)
+            self.tell { $0.scheduler.resolved(hop, result, at: self.moment) }
         }
+    }
+
+    /// The resolver's site with what its domain or route has of TLS.
+    private func underPolicy(_ resolution: Resolution, of hop: NextHop) -> Resolution {
+        guard case .site(let site, let validUntil) = resolution,
+            let policy = house.settings.outboundTLS.policy(of: hop)
+        else { return resolution }
+        let isRoute = if case .route = hop { true } else { false }
+        return .site(site.under(policy, isRoute: isRoute), validUntil: validUntil)
     }
 
     // MARK: Sessions
@@ -222,7 +233,8 @@ final class Dispatch: Sendable {
                 door: desk,
                 settings: self.house.settings.delivery,
                 random: self.house.random,
-                crew: self.crew
+                crew: self.crew,
+                brokenTLS: self.brokenTLS
             )
             await session.run()
             _ = consume session

@@ -17,6 +17,7 @@ final class House: Sendable {
     let resolver: Resolver
     let random: any RandomSource
     private let events: any EventSink
+    private let shelf: TLSShelf
     private let current: Mutex<RelaySettings>
 
     init(
@@ -25,13 +26,15 @@ final class House: Sendable {
         resolver: Resolver,
         random: any RandomSource,
         events: any EventSink,
-        settings: RelaySettings
+        settings: RelaySettings,
+        shelf: TLSShelf
     ) {
         self.loops = loops
         self.spool = spool
         self.resolver = resolver
         self.random = random
         self.events = events
+        self.shelf = shelf
         current = Mutex(settings)
     }
 
@@ -46,6 +49,24 @@ final class House: Sendable {
 
     func notice(_ level: EventLevel, _ part: String, _ text: String, id: QueueID? = nil) {
         log(.notice(.init(level, part, text, id: id)))
+    }
+
+    // MARK: TLS towards next hops
+
+    func tlsPolicy(of site: Site, at exchange: Exchange) -> TLSPolicy {
+        settings.outboundTLS.policy(of: site, at: exchange)
+    }
+
+    func tlsEngine(
+        to exchange: Exchange,
+        under policy: TLSPolicy
+    ) throws(TLSFailure) -> any TLSEngine {
+        let settings = settings.outboundTLS.settings(showing: policy.certificate)
+        return try shelf.connector(settings).makeEngine(
+            to: exchange.name,
+            expecting: policy.names(of: exchange),
+            at: owner.wallNow()
+        )
     }
 
     // MARK: Outcome

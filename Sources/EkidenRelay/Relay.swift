@@ -59,9 +59,11 @@ package final class Relay: Sendable {
         try await users.open(configuration.auth.users)
         let lists = ListsDesk(in: world)
         try await lists.prepare(configuration)
+        let shelf = TLSShelf(world.tls)
+        try prepareTLS(settings, shelf)
         let inlet = Inlet()
         let (spool, recovery) = try await openSpool(settings, world, inlet)
-        let house = furnish(spool, world, settings)
+        let house = furnish(spool, world, settings, shelf)
         let dispatch = Dispatch(house: house, settings: settings.scheduler)
         inlet.open(
             take: { dispatch.accepted($0) },
@@ -77,7 +79,6 @@ package final class Relay: Sendable {
             sessionsMax: settings.descriptors.sessionsMax
         )
         crew.rates.adopt(configuration.rateLimits)
-        let shelf = TLSShelf(world.tls)
         let listeners: [Listener]
         do throws(StartFailure) {
             listeners = try listen(settings, crew, owner, shelf, lists)
@@ -101,7 +102,12 @@ package final class Relay: Sendable {
         for listener in listeners { listener.start() }
         users.watch()
         await lists.adopt(configuration)
-        if let shortage = settings.descriptors.shortage {
+        relay.announce(recovery)
+        return relay
+    }
+
+    private func announce(_ recovery: RecoveryReport) {
+        if let shortage = house.settings.descriptors.shortage {
             house.notice(.warning, "relay", shortage)
         }
         house.notice(
@@ -110,13 +116,13 @@ package final class Relay: Sendable {
             "started with \(recovery.messages) messages in the queue; listening on "
                 + listeners.map(\.endpoint.text).joined(separator: ", ")
         )
-        return relay
     }
 
     private static func furnish(
         _ spool: Spool,
         _ world: RelayWorld,
-        _ settings: RelaySettings
+        _ settings: RelaySettings,
+        _ shelf: TLSShelf
     ) -> House {
         let resolver = Resolver(
             transport: world.names,
@@ -133,7 +139,8 @@ package final class Relay: Sendable {
             resolver: resolver,
             random: world.random,
             events: world.events,
-            settings: settings
+            settings: settings,
+            shelf: shelf
         )
     }
 

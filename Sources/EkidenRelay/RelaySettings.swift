@@ -17,6 +17,7 @@ import EkidenSpool
 final class RelaySettings: Sendable {
     let configuration: Configuration
     let routes: RouteTable
+    let outboundTLS: OutboundTLS
     let delivery: DeliverySettings
     let scheduler: SchedulerSettings
     /// What a connection without a job may stay open for.
@@ -32,6 +33,7 @@ final class RelaySettings: Sendable {
         let shares = DescriptorShares(of: descriptors, configuration)
         self.descriptors = shares
         routes = configuration.routes
+        outboundTLS = OutboundTLS(configuration)
         delivery = Self.delivery(configuration)
         scheduler = Self.scheduler(configuration, connectionsMax: shares.deliveriesMax)
         idleTime = configuration.delivery.idleTime

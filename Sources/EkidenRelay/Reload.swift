@@ -40,11 +40,13 @@ extension Relay {
             for own in settings.configuration.listeners {
                 policies[own.name] = try settings.policy(of: own, shelf, lists)
             }
+            try Self.prepareTLS(settings, shelf)
         } catch {
             return reloadFailed(error.text)
         }
         shelf.keep(
-            only: settings.configuration.listeners.compactMap(settings.configuration.tlsSettings)
+            only: settings.configuration.listeners.compactMap(settings.configuration.tlsSettings),
+            and: settings.outboundTLS.allSettings
         )
         watchCertificates()
         house.adopt(settings)
@@ -60,7 +62,7 @@ extension Relay {
         if configuration.resolver != running.resolver { house.resolver.flush() }
         await dispatch.ask { core in
             core.scheduler.settings = settings.scheduler
-            core.scheduler.routesChanged(at: self.dispatch.moment)
+            core.scheduler.settingsChanged(at: self.dispatch.moment)
         }
         if configuration.routes != running.routes {
             await dispatch.forgive(routesChangedFrom: running.routes, to: configuration.routes)

@@ -82,6 +82,26 @@ final class SessionDesk: DeliveryDoor {
         await house.resolver.addresses(of: exchange, on: loop, until: until)
     }
 
+    func tlsPolicy(of site: Site, at exchange: Exchange) -> TLSPolicy {
+        house.tlsPolicy(of: site, at: exchange)
+    }
+
+    func tlsEngine(
+        to exchange: Exchange,
+        under policy: TLSPolicy
+    ) throws(TLSFailure) -> any TLSEngine {
+        try house.tlsEngine(to: exchange, under: policy)
+    }
+
+    func tlsBroke(at host: PeerHost, _ text: String) {
+        house.notice(
+            .warning,
+            "tls",
+            "no TLS with \(host.text) (\(text)): its mail goes in the clear for an hour; a "
+                + "[[tls_policy]] can insist on TLS"
+        )
+    }
+
     func action(for failure: Failure, isLastHost: Bool) -> HostAction {
         house.action(for: failure, isLastHost: isLastHost)
     }

@@ -1,5 +1,6 @@
-// The TLS of all listeners: one acceptor for each set of settings, kept over a reload that leaves
-// them as they are, and looked at for new certificates while the relay runs.
+// The TLS of all listeners and towards next hops: one acceptor or connector for each set of settings,
+// kept over a reload that leaves them as they are, and looked at for new certificates while the relay
+// runs.
 
 import EkidenRuntime
 import Synchronization
@@ -10,8 +11,14 @@ final class TLSShelf: Sendable {
         let acceptor: any TLSAcceptor
     }
 
+    private struct OutboundEntry {
+        let settings: TLSClientSettings
+        let connector: any TLSConnector
+    }
+
     private let provider: any TLSProvider
     private let entries = Mutex<[Entry]>([])
+    private let outbound = Mutex<[OutboundEntry]>([])
 
     init(_ provider: any TLSProvider) { self.provider = provider }
 
@@ -26,19 +33,35 @@ final class TLSShelf: Sendable {
         return acceptor
     }
 
-    /// Forgets what no listener has any more; sessions under way keep theirs.
-    func keep(only settings: [TLSServerSettings]) {
-        entries.withLock { $0.removeAll { !settings.contains($0.settings) } }
+    /// The same towards next hops.
+    func connector(_ settings: TLSClientSettings) throws(TLSFailure) -> any TLSConnector {
+        let known = outbound.withLock { entries in
+            entries.first { $0.settings == settings }?.connector
+        }
+        if let known { return known }
+        let connector = try provider.connector(settings)
+        outbound.withLock { $0.append(OutboundEntry(settings: settings, connector: connector)) }
+        return connector
     }
 
-    var isEmpty: Bool { entries.withLock { $0.isEmpty } }
+    /// Forgets what no listener and no route has any more; sessions under way keep theirs.
+    func keep(only settings: [TLSServerSettings], and client: [TLSClientSettings]) {
+        entries.withLock { $0.removeAll { !settings.contains($0.settings) } }
+        outbound.withLock { $0.removeAll { !client.contains($0.settings) } }
+    }
+
+    var isEmpty: Bool { material.isEmpty }
+
+    private var material: [any TLSMaterial] {
+        entries.withLock { $0.map(\.acceptor) } + outbound.withLock { $0.map(\.connector) }
+    }
 
     func renewKeys() {
-        for acceptor in entries.withLock({ $0.map(\.acceptor) }) { acceptor.renewKeys() }
+        for entry in material { entry.renewKeys() }
     }
 
     /// Takes up new certificates; what came of those that changed.
     func refresh() -> [Result<String, TLSFailure>] {
-        entries.withLock { $0.map(\.acceptor) }.compactMap { $0.refresh() }
+        material.compactMap { $0.refresh() }
     }
 }

@@ -1,7 +1,8 @@
 // The TLS seam. An engine is one side of a TLS session as a transform: bytes from the peer go in,
 // bytes for the peer come out, and neither socket nor clock is known to it; `Connection` moves the
 // bytes. In the real world it is OpenSSL, in the simulated one labelled plaintext with the same
-// facts. An acceptor makes engines for a listener and swaps its certificates while it is used.
+// facts. An acceptor makes engines for a listener, a connector those for next hops, and both swap
+// their certificates while they are used.
 
 import EkidenMail
 
@@ -41,15 +42,30 @@ package protocol TLSEngine: AnyObject {
     var facts: TLSFacts { get }
 }
 
-/// Makes the server side of sessions, with the certificates it has at the time.
-package protocol TLSAcceptor: AnyObject, Sendable {
-    func makeEngine() -> any TLSEngine
+/// Made of files that may change.
+package protocol TLSMaterial: AnyObject, Sendable {
     /// Reads what it was made of again if that has changed. Returns what a person should know:
     /// nil when nothing changed. After a failure the old certificates stay.
     func refresh() -> Result<String, TLSFailure>?
     /// Takes other keys for tickets, so that who steals one reads no more than a day's sessions
     /// (RFC 9325 §3.4); what the acceptor was made of stays in use if it can't be read now.
     func renewKeys()
+}
+
+/// Makes the server side of sessions, with the certificates it has at the time.
+package protocol TLSAcceptor: TLSMaterial {
+    func makeEngine() -> any TLSEngine
+}
+
+/// Makes the client side of sessions. Any certificate ends the handshake well: whether it will do
+/// is in the facts, and for policy to say.
+package protocol TLSConnector: TLSMaterial {
+    /// - Parameters:
+    ///   - name: the host's, to be asked for (SNI); an address is not asked for (RFC 6066 §3).
+    ///   - names: a certificate has to have one of them to be trusted (RFC 6125 §6.4); `.example.org`
+    ///     is any name below.
+    ///   - now: certificates have to be valid at that time.
+    func makeEngine(to name: String, expecting names: [String], at now: WallTime) -> any TLSEngine
 }
 
 /// A certificate with its key, as PEM files.
@@ -90,8 +106,23 @@ package struct TLSServerSettings: Sendable, Equatable {
     }
 }
 
+/// What TLS towards next hops is made of.
+package struct TLSClientSettings: Sendable, Equatable {
+    /// PEM file of the authorities that vouch for hosts; nil: the system's.
+    package var authorities: String?
+    /// Shown to hosts that ask.
+    package var identity: TLSIdentity?
+
+    package init(authorities: String? = nil, identity: TLSIdentity? = nil) {
+        self.authorities = authorities
+        self.identity = identity
+    }
+}
+
 /// The world's TLS.
 package protocol TLSProvider: Sendable {
+    /// Errors: as of `acceptor`.
+    func connector(_ settings: TLSClientSettings) throws(TLSFailure) -> any TLSConnector
     /// Errors: a file can't be read, is no PEM, or key and certificate don't belong together; the
     /// sentence names the file.
     func acceptor(_ settings: TLSServerSettings) throws(TLSFailure) -> any TLSAcceptor
@@ -101,6 +132,9 @@ package protocol TLSProvider: Sendable {
 package struct NoTLS: TLSProvider {
     package init() {}
     package func acceptor(_ settings: TLSServerSettings) throws(TLSFailure) -> any TLSAcceptor {
+        throw TLSFailure("no TLS in this world")
+    }
+    package func connector(_ settings: TLSClientSettings) throws(TLSFailure) -> any TLSConnector {
         throw TLSFailure("no TLS in this world")
     }
 }

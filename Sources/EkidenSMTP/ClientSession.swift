@@ -1,6 +1,6 @@
-// The client's side of a session outside of transactions: greeting, EHLO or HELO, RSET, QUIT
-// (RFC 5321 §3.1, §3.2, §3.8). The driver asks `next` what to do, does it, and reports each reply;
-// when it is told `ready` it may run a `ClientTransaction` on the same connection.
+// The client's side of a session outside of transactions: greeting, EHLO or HELO, STARTTLS, RSET,
+// QUIT (RFC 5321 §3.1, §3.2, §3.8, RFC 3207). The driver asks `next` what to do, does it, and reports
+// each reply; when it is told `ready` it may run a `ClientTransaction` on the same connection.
 
 import EkidenMail
 
@@ -10,6 +10,8 @@ package struct ClientSession: Sendable {
         case send
         /// Read the next reply, within that step's patience; then `received`.
         case awaitReply(DeliveryStep)
+        /// Shake hands, as the client of a TLS session; then `secured` or `securingFailed`.
+        case secure
         /// Transactions may run.
         case ready
         /// Close the connection: of no use, and why.
@@ -22,6 +24,9 @@ package struct ClientSession: Sendable {
         case awaitingGreeting
         case sayingHello(extended: Bool)
         case awaitingHello(extended: Bool)
+        case sayingStartTLS
+        case awaitingStartTLS
+        case securing
         case ready
         case sayingReset
         case awaitingReset
@@ -33,16 +38,22 @@ package struct ClientSession: Sendable {
 
     private let helloName: String
     private let host: PeerHost
+    private let tls: TLSPolicy
     private var state = State.awaitingGreeting
+    /// The TLS session's, once its handshake has ended.
+    package private(set) var security: TLSFacts?
     /// What the peer offers; nothing before EHLO and after HELO.
     package private(set) var extensions = Extensions()
     /// The peer gave any reply at all.
     package private(set) var hasHeardPeer = false
 
-    /// - Parameter helloName: our name, as EHLO says it.
-    package init(helloName: String, host: PeerHost) {
+    /// - Parameters:
+    ///   - helloName: our name, as EHLO says it.
+    ///   - tls: whether STARTTLS is said, and what is done without it.
+    package init(helloName: String, host: PeerHost, tls: TLSPolicy = TLSPolicy(.none)) {
         self.helloName = helloName
         self.host = host
+        self.tls = tls
     }
 
     package mutating func next(into output: inout BytesBuilder) -> Action {
@@ -53,6 +64,12 @@ package struct ClientSession: Sendable {
             state = .awaitingHello(extended: extended)
             return .send
         case .awaitingHello: return .awaitReply(.hello)
+        case .sayingStartTLS:
+            output.append("STARTTLS\r\n")
+            state = .awaitingStartTLS
+            return .send
+        case .awaitingStartTLS: return .awaitReply(.startTLS)
+        case .securing: return .secure
         case .ready: return .ready
         case .sayingReset:
             output.append("RSET\r\n")
@@ -90,13 +107,22 @@ package struct ClientSession: Sendable {
         case .awaitingHello(let extended):
             if reply.code / 100 == 2 {
                 extensions = extended ? Extensions(reply) : Extensions()
-                state = .ready
+                hasIntroduced()
             } else if extended, reply.isPermanent {
                 // RFC 5321 §3.2 names 500, 501, 502 and 550; 504 is said too. A peer that refuses
                 // us as such says so again to HELO.
                 state = .sayingHello(extended: false)
             } else {
                 refused(reply, .hello, reply.isPermanent ? .peerRejected : .peerDeferred)
+            }
+        case .awaitingStartTLS:
+            if reply.code == 220 {
+                state = .securing
+            } else if tls.level <= .may, !reply.isPositive {
+                // RFC 3207 §4: 454, not available for the moment; the session goes on as it is.
+                state = .ready
+            } else {
+                refused(reply, .startTLS, .tlsUnavailable)
             }
         case .awaitingReset:
             if reply.code / 100 == 2 {
@@ -105,10 +131,57 @@ package struct ClientSession: Sendable {
                 refused(reply, .reset, reply.isPermanent ? .peerRejected : .peerDeferred)
             }
         case .awaitingQuit: state = .closed
-        case .sayingHello, .ready, .sayingReset, .sayingQuit:
+        case .sayingHello, .sayingStartTLS, .securing, .ready, .sayingReset, .sayingQuit:
             fail(.protocolError, isPermanent: false, .hello, reply, EnhancedStatus(4, 5, 0))
         case .failed, .closed: break
         }
+    }
+
+    /// The peer has taken our EHLO or HELO.
+    private mutating func hasIntroduced() {
+        if security != nil || tls.level == .none {
+            state = .ready
+        } else if extensions.startTLS {
+            state = .sayingStartTLS
+        } else if tls.level == .may {
+            state = .ready
+        } else {
+            failTLS(.tlsUnavailable, "the host offers no STARTTLS, and \(asked)", detail: 4)
+        }
+    }
+
+    private var asked: String { "its TLS policy is \"\(tls.level.rawValue)\"" }
+
+    /// The handshake has ended well.
+    package mutating func secured(_ facts: TLSFacts) {
+        guard case .securing = state else { preconditionFailure("nobody was to shake hands") }
+        security = facts
+        // RFC 3207 §4.2: what the peer offered in the clear counts no more.
+        extensions = Extensions()
+        if tls.accepts(facts) {
+            state = .sayingHello(extended: true)
+            return
+        }
+        var why = "it showed no certificate"
+        if let peer = facts.peer {
+            why =
+                tls.level == .fingerprint
+                ? "its certificate has the fingerprint \(peer.fingerprint)" : peer.problem
+        }
+        failTLS(.tlsUnverified, "\(asked): \(why)", detail: 5)
+    }
+
+    /// There is no TLS with this peer, which is the connection's end.
+    package mutating func securingFailed(_ text: String) {
+        guard case .securing = state else { preconditionFailure("nobody was to shake hands") }
+        failTLS(.tlsFailed, text, detail: 5)
+    }
+
+    /// - Parameter detail: RFC 3463 §3.8: X.7.4, security features not supported; X.7.5,
+    ///   cryptographic failure.
+    private mutating func failTLS(_ reason: Reason, _ text: String, detail: UInt16) {
+        let status = EnhancedStatus(4, 7, detail)
+        fail(reason, isPermanent: false, .startTLS, nil, status, text)
     }
 
     /// The connection broke or a reply took too long (`connectionLost`, `replyTimedOut`), or what
@@ -125,6 +198,8 @@ package struct ClientSession: Sendable {
         case .awaitingGreeting: fail(reason, isPermanent: false, .greeting, nil, status, text)
         case .sayingHello, .awaitingHello:
             fail(reason, isPermanent: false, .hello, nil, status, text)
+        case .sayingStartTLS, .awaitingStartTLS, .securing:
+            fail(reason, isPermanent: false, .startTLS, nil, status, text)
         case .ready, .sayingReset, .awaitingReset:
             fail(reason, isPermanent: false, .reset, nil, status, text)
         }

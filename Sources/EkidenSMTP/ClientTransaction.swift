@@ -48,6 +48,7 @@ package struct ClientTransaction: Sendable {
     /// Of addresses or header something is beyond ASCII.
     private let needsUTF8: Bool
     private let host: PeerHost
+    private let mayRequireTLS: Bool
     private var sending = Cursor.mail
     private var awaiting = Cursor.mail
     private var outcomes: [RecipientResult?]
@@ -63,6 +64,7 @@ package struct ClientTransaction: Sendable {
     ///   - byteCount: header block and body, as SIZE counts (RFC 1870 §5).
     ///   - extensions: what the peer offers.
     ///   - recipientDemands: by the order of the recipients; fewer where nothing was asked.
+    ///   - mayRequireTLS: the host is verified as RFC 8689 §4.2.1 has it.
     package init(
         sender: ReversePath,
         recipients: [Address],
@@ -71,7 +73,8 @@ package struct ClientTransaction: Sendable {
         byteCount: Int,
         facts: MessageFacts,
         extensions: Extensions,
-        host: PeerHost
+        host: PeerHost,
+        mayRequireTLS: Bool = false
     ) {
         self.sender = sender
         self.recipients = recipients
@@ -80,6 +83,7 @@ package struct ClientTransaction: Sendable {
         self.byteCount = byteCount
         self.extensions = extensions
         self.host = host
+        self.mayRequireTLS = mayRequireTLS
         hasEightBit = facts.hasEightBit
         // RFC 6531 §3.4: what was declared and is not so may go without.
         needsUTF8 =
@@ -154,6 +158,8 @@ package struct ClientTransaction: Sendable {
             if hasEightBit { output.append(" BODY=8BITMIME") }
             // RFC 6531 §3.4
             if needsUTF8 { output.append(" SMTPUTF8") }
+            // RFC 8689 §4.2.1; `refuseHere` has seen to it that the peer knows the word.
+            if demands.requiresTLS { output.append(" REQUIRETLS") }
             writeDemands(into: &output)
             output.append("\r\n")
             sending = .recipient(0)
@@ -364,10 +370,13 @@ package struct ClientTransaction: Sendable {
             // RFC 1870 §6.1
             let text = "the host takes messages of \(limit) bytes, this one has \(byteCount)"
             failHere(.messageTooLarge, text, EnhancedStatus(5, 3, 4))
-        } else if demands.requiresTLS {
-            // RFC 8689 §4.2.1: there is no TLS towards next hops yet.
+        } else if demands.requiresTLS, !mayRequireTLS || !extensions.requireTLS {
+            // RFC 8689 §4.2.1
             let text =
-                "the sender requires TLS all the way (REQUIRETLS), which this relay can't offer"
+                mayRequireTLS
+                ? "the sender requires TLS all the way, and the host offers no REQUIRETLS"
+                : "the sender requires TLS all the way (REQUIRETLS), and who the host is can't be "
+                    + "verified"
             failHere(.tlsRequired, text, EnhancedStatus(5, 7, 30))
         } else if needsUTF8, !extensions.smtpUTF8 {
             // RFC 6531 §3.5

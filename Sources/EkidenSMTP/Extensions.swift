@@ -18,6 +18,8 @@ package struct Extensions: Sendable, Equatable {
     package var chunking = false
     /// RFC 3207.
     package var startTLS = false
+    /// RFC 8689.
+    package var requireTLS = false
     /// RFC 1870: SIZE is offered.
     package var size = false
     /// The largest message the peer takes, in bytes; nil when it named none (or 0: no limit).
@@ -44,6 +46,7 @@ package struct Extensions: Sendable, Equatable {
             case "dsn": dsn = true
             case "chunking": chunking = true
             case "starttls": startTLS = true
+            case "requiretls": requireTLS = true
             case "size":
                 size = true
                 // RFC 1870 §3: 0 or nothing is no fixed limit; so is what can't be read.

@@ -74,12 +74,11 @@ package final class Scheduler {
         laneLinks.reserve(messages)
     }
 
-    /// Routes may lead elsewhere now: before the next attempt they are looked up again.
-    package func routesChanged(at: Moment) {
+    /// Next hops may lead elsewhere now, or be other sites under another policy: before the next
+    /// attempt they are looked up again.
+    package func settingsChanged(at: Moment) {
         for number in hopNumbers.values {
-            guard case .route = hops[number].key,
-                case .attached(let site, let serial, _) = hops[number].state
-            else { continue }
+            guard case .attached(let site, let serial, _) = hops[number].state else { continue }
             hops[number].state = .attached(site: site, serial: serial, validUntil: at.instant)
         }
     }

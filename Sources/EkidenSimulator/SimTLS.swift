@@ -122,8 +122,20 @@ private final class SimTLSAcceptor: TLSAcceptor {
     func renewKeys() {}
 }
 
+private final class SimTLSConnector: TLSConnector {
+    func makeEngine(to name: String, expecting names: [String], at now: WallTime) -> any TLSEngine {
+        SimTLSEngine(askingFor: name)
+    }
+    func refresh() -> Result<String, TLSFailure>? { nil }
+    func renewKeys() {}
+}
+
 /// Any certificate will do.
 struct SimTLS: TLSProvider {
+    func connector(_ settings: TLSClientSettings) throws(TLSFailure) -> any TLSConnector {
+        SimTLSConnector()
+    }
+
     func acceptor(_ settings: TLSServerSettings) throws(TLSFailure) -> any TLSAcceptor {
         if settings.identities.isEmpty { throw TLSFailure("no certificate is configured") }
         return SimTLSAcceptor()

@@ -114,3 +114,115 @@ private func failure(
         #expect(action(ready) == .closed)
     }
 }
+
+@Suite struct ClientSecurityTests {
+    private static let offering = Reply(250, lines: ["h", "STARTTLS", "SIZE 10", "PIPELINING"])
+    private static let go = Reply(220, EnhancedStatus(2, 0, 0), "go on")
+
+    private func session(
+        _ level: TLSPolicy.Level,
+        _ replies: [Reply],
+        fingerprints: [String] = []
+    ) -> (ClientSession, said: String) {
+        let policy = TLSPolicy(level, fingerprints: fingerprints)
+        var session = ClientSession(helloName: "us.example", host: host, tls: policy)
+        var output = BytesBuilder()
+        for reply in replies {
+            while session.next(into: &output) == .send {}
+            session.received(reply)
+        }
+        while session.next(into: &output) == .send {}
+        return (session, output.finish().text)
+    }
+
+    private func facts(isTrusted: Bool, _ fingerprint: String = "ab") -> TLSFacts {
+        TLSFacts(
+            version: "TLSv1.3",
+            cipher: "C",
+            peer: PeerCertificate(
+                fingerprint: fingerprint,
+                isTrusted: isTrusted,
+                problem: isTrusted ? "" : "not known"
+            )
+        )
+    }
+
+    private func reason(_ session: ClientSession) -> Reason? {
+        guard case .failed(let failure) = action(session) else { return nil }
+        #expect(failure.scope == .host && failure.step == .startTLS && !failure.isPermanent)
+        #expect(failure.status.subject == 7)
+        return failure.reason
+    }
+
+    @Test func `without a policy nothing is asked for`() {
+        let (ready, said) = session(.none, [Reply(220, "hi"), Self.offering])
+        #expect(action(ready) == .ready && !said.contains("STARTTLS"))
+    }
+
+    @Test(arguments: [TLSPolicy.Level.may, .encrypt])
+    func `what is offered is taken, and EHLO said anew`(_ level: TLSPolicy.Level) {
+        var (session, said) = session(level, [Reply(220, "hi"), Self.offering, Self.go])
+        #expect(said == "EHLO us.example\r\nSTARTTLS\r\n")
+        #expect(action(session) == .secure)
+        session.secured(facts(isTrusted: false))
+        // RFC 3207 §4.2
+        #expect(session.extensions == Extensions() && session.security != nil)
+        var output = BytesBuilder()
+        #expect(session.next(into: &output) == .send)
+        #expect(output.finish().text == "EHLO us.example\r\n")
+        session.received(Reply(250, lines: ["h", "STARTTLS", "8BITMIME"]))
+        #expect(action(session) == .ready)
+        #expect(session.extensions.eightBitMIME && !session.extensions.pipelining)
+    }
+
+    @Test func `what is not offered, or refused, ends only what insists on it`() {
+        let nothing = [Reply(220, "hi"), Reply(250, "h")]
+        #expect(action(session(.may, nothing).0) == .ready)
+        #expect(reason(session(.encrypt, nothing).0) == .tlsUnavailable)
+        // HELO offers nothing.
+        let old = [Reply(220, "hi"), Reply(500, "what"), Reply(250, "h")]
+        #expect(action(session(.may, old).0) == .ready)
+        #expect(reason(session(.verify, old).0) == .tlsUnavailable)
+        for refusal in [Reply(454, "not now"), Reply(500, "what")] {
+            let replies = [Reply(220, "hi"), Self.offering, refusal]
+            let (open, _) = session(.may, replies)
+            #expect(action(open) == .ready && open.extensions.pipelining)
+            guard case .failed(let failure) = action(session(.encrypt, replies).0) else {
+                Issue.record("it went on")
+                return
+            }
+            #expect(failure.reason == .tlsUnavailable && failure.reply == refusal)
+        }
+    }
+
+    @Test func `a certificate that will not do ends the session`() {
+        let replies = [Reply(220, "hi"), Self.offering, Self.go]
+        for (level, isTrusted, isGood) in [
+            (TLSPolicy.Level.verify, false, false), (.verify, true, true),
+            (.fingerprint, true, false), (.encrypt, false, true),
+        ] {
+            var (session, _) = session(level, replies, fingerprints: ["cd"])
+            session.secured(facts(isTrusted: isTrusted))
+            #expect(reason(session) == (isGood ? nil : .tlsUnverified), "\(level) \(isTrusted)")
+        }
+        var (known, _) = session(.fingerprint, replies, fingerprints: ["cd"])
+        known.secured(facts(isTrusted: false, "cd"))
+        #expect(reason(known) == nil)
+        var (bare, _) = session(.verify, replies)
+        bare.secured(TLSFacts(version: "TLSv1.3", cipher: "C"))
+        #expect(reason(bare) == .tlsUnverified)
+    }
+
+    @Test func `a broken handshake is the connection's end`() {
+        var (session, _) = session(.may, [Reply(220, "hi"), Self.offering, Self.go])
+        session.securingFailed("handshake: no shared cipher")
+        #expect(reason(session) == .tlsFailed)
+        var (waiting, _) = self.session(.may, [Reply(220, "hi"), Self.offering])
+        waiting.connectionFailed(.connectionLost)
+        guard case .failed(let failure) = action(waiting) else {
+            Issue.record("it went on")
+            return
+        }
+        #expect(failure.step == .startTLS && failure.reason == .connectionLost)
+    }
+}

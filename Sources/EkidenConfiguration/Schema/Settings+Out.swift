@@ -68,7 +68,7 @@ extension Schema {
                 example: #""2d""#,
                 "How long mail on this route is tried before it goes back to its sender."
             ),
-        ]
+        ] + routeTLS
     )
 
     static let resolver = SectionSchema.table(
@@ -154,7 +154,7 @@ extension Schema {
         "delivery",
         \.delivery,
         "How mail is handed to the next host.",
-        deliveryIdentity + deliveryLimits + deliveryTimes
+        deliveryIdentity + deliveryTLS + deliveryLimits + deliveryTimes
     )
 
     private static let deliveryIdentity: [Setting<Configuration.Delivery>] = [

@@ -69,6 +69,10 @@ final class OpenSSLAcceptor: TLSAcceptor {
 package struct OpenSSLProvider: TLSProvider {
     package init() {}
 
+    package func connector(_ settings: TLSClientSettings) throws(TLSFailure) -> any TLSConnector {
+        try OpenSSLConnector(settings)
+    }
+
     package func acceptor(_ settings: TLSServerSettings) throws(TLSFailure) -> any TLSAcceptor {
         try OpenSSLAcceptor(settings)
     }

@@ -53,7 +53,7 @@ final class OpenSSLContext: @unchecked Sendable {
 
     deinit { SSL_CTX_free(context) }
 
-    private static func load(
+    static func load(
         _ identity: TLSIdentity,
         into context: OpaquePointer
     ) throws(TLSFailure) {

@@ -6,8 +6,8 @@ import EkidenMail
 import EkidenRuntime
 
 final class OpenSSLEngine: TLSEngine {
-    /// Kept for as long as the session uses one of them.
-    private let contexts: OpenSSLContextSet
+    /// What the session is made of, kept for as long as it uses it.
+    private let material: any Sendable
     private let ssl: OpaquePointer
     private var input: OpaquePointer
     private var output: OpaquePointer
@@ -23,12 +23,33 @@ final class OpenSSLEngine: TLSEngine {
         guard let first = contexts.contexts.first, let ssl = SSL_new(first.context),
             let input = ekiden_buffer_new(), let output = ekiden_buffer_new()
         else { return nil }
-        self.contexts = contexts
+        material = contexts
         self.ssl = ssl
         self.input = input
         self.output = output
         SSL_set_bio(ssl, input, output)
         SSL_set_accept_state(ssl)
+    }
+
+    /// The client's side, as `TLSConnector.makeEngine` says. nil: out of memory.
+    init?(
+        towards name: String,
+        expecting names: [String],
+        at now: WallTime,
+        by context: OpenSSLClientContext
+    ) {
+        guard let ssl = SSL_new(context.context),
+            let input = ekiden_buffer_new(), let output = ekiden_buffer_new()
+        else { return nil }
+        material = context
+        self.ssl = ssl
+        self.input = input
+        self.output = output
+        SSL_set_bio(ssl, input, output)
+        SSL_set_connect_state(ssl)
+        ekiden_ssl_ask_for(ssl, name)
+        for name in names { _ = ekiden_ssl_expect(ssl, name) }
+        ekiden_ssl_verify_at(ssl, now.nanoseconds / 1_000_000_000)
     }
 
     deinit { SSL_free(ssl) }

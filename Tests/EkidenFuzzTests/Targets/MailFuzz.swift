@@ -206,7 +206,12 @@ enum MailFuzz {
         let input = FuzzInput(input)
         var replies = read([input.bytes]).replies[...]
         let host = PeerHost(name: "mx.example", endpoint: Endpoint(.v4(0x0a00_0002), 25))
-        var session = ClientSession(helloName: "relay.example", host: host)
+        let level: TLSPolicy.Level = input.has(5) ? input.has(6) ? .encrypt : .may : .none
+        var session = ClientSession(
+            helloName: "relay.example",
+            host: host,
+            tls: TLSPolicy(level)
+        )
         var output = BytesBuilder()
         greeting: while true {
             switch session.next(into: &output) {
@@ -217,7 +222,10 @@ enum MailFuzz {
                     continue
                 }
                 session.received(reply)
-            case .ready: break greeting
+            case .secure: session.secured(TLSFacts(version: "TLSv1.3", cipher: "C"))
+            case .ready:
+                demand(level != .encrypt || session.security != nil, "mail goes in the clear")
+                break greeting
             case .failed, .closed: return
             }
         }

@@ -1,0 +1,109 @@
+// Which TLS mail has on its way out: the configuration's rules, indexed once, and the connectors that
+// make our side of sessions. docs/DELIVERY.md has the order of precedence.
+
+import EkidenConfiguration
+import EkidenMail
+import EkidenRuntime
+
+/// The rules of one configuration.
+struct OutboundTLS: Sendable {
+    private let configuration: Configuration
+    /// Rules by the domains of recipients, and by mail hosts; looked up as routes are.
+    private let byDomain: RouteTable
+    private let byHost: RouteTable
+
+    init(_ configuration: Configuration) {
+        self.configuration = configuration
+        byDomain = Self.table(configuration.tlsRules.map { ($0.name, $0.domains) })
+        byHost = Self.table(configuration.tlsRules.map { ($0.name, $0.hosts) })
+    }
+
+    private static func table(_ rules: [(String, [DomainPattern])]) -> RouteTable {
+        RouteTable(
+            rules.map { Route(named: $0.0, for: $0.1) }
+        )
+    }
+
+    /// What a next hop's site has of its own; nil: what its hosts have.
+    func policy(of hop: NextHop) -> TLSPolicy? {
+        switch hop {
+        case .route(let name):
+            guard let route = configuration.routes.route(named: name),
+                route.tls != nil || route.clientCertificate != nil
+            else { return nil }
+            return TLSPolicy(
+                route.tls ?? configuration.delivery.tls,
+                names: route.tlsNames,
+                fingerprints: route.tlsFingerprints,
+                certificate: route.clientCertificate ?? configuration.delivery.clientCertificate
+            )
+        case .domain(let domain):
+            guard let rule = rule(for: domain, in: byDomain) else { return nil }
+            var policy = policy(rule)
+            if policy.level == .verify, policy.names.isEmpty {
+                policy.names = [domain.folded, "." + domain.folded]
+            }
+            return policy
+        }
+    }
+
+    /// What holds for a connection to that host of that site.
+    func policy(of site: Site, at exchange: Exchange) -> TLSPolicy {
+        if let own = site.tls { return own }
+        let isRoute = site.id.text.hasPrefix("route:")
+        if !isRoute, let rule = rule(for: Domain(exchange.name), in: byHost) {
+            return policy(rule)
+        }
+        return TLSPolicy(
+            configuration.delivery.tls,
+            certificate: configuration.delivery.clientCertificate
+        )
+    }
+
+    private func rule(for domain: Domain, in table: RouteTable) -> Configuration.TLSRule? {
+        guard let name = table.route(for: domain)?.name else { return nil }
+        return configuration.tlsRules.first { $0.name == name }
+    }
+
+    private func policy(_ rule: Configuration.TLSRule) -> TLSPolicy {
+        TLSPolicy(
+            rule.level,
+            names: rule.names,
+            fingerprints: rule.fingerprints,
+            certificate: configuration.delivery.clientCertificate
+        )
+    }
+
+    /// What our side of a session is made of.
+    /// - Parameter certificate: the name of the one that is shown.
+    func settings(showing certificate: String?) -> TLSClientSettings {
+        let shown = certificate.flatMap { configuration.certificate(named: $0) }
+        return TLSClientSettings(
+            authorities: configuration.delivery.tlsAuthorities,
+            identity: shown.map { TLSIdentity(certificate: $0.chain, key: $0.key) }
+        )
+    }
+
+    /// All that connections may need.
+    var allSettings: [TLSClientSettings] {
+        [settings(showing: nil)]
+            + configuration.outboundCertificates.map { settings(showing: $0) }
+    }
+}
+
+extension Relay {
+    /// Makes all connectors, so that what is wrong with them is known now and not when mail goes out.
+    /// Errors: the sentence says what can't be used.
+    static func prepareTLS(
+        _ settings: RelaySettings,
+        _ shelf: TLSShelf
+    ) throws(StartFailure) {
+        for own in settings.outboundTLS.allSettings {
+            do throws(TLSFailure) {
+                _ = try shelf.connector(own)
+            } catch {
+                throw StartFailure("no TLS for mail going out: \(error.text)")
+            }
+        }
+    }
+}
