@@ -20,6 +20,7 @@ enum Check {
         sites(configuration, &loading)
         routes(configuration, &loading)
         outboundTLS(configuration, &loading)
+        hopLogins(configuration, &loading)
         resolver(configuration, &loading)
         delivery(configuration, &loading)
         limits(configuration, &loading)

@@ -1,4 +1,5 @@
-// What TLS mail must have on its way out: `[[tls_policy]]`, and what routes and `delivery` say.
+// What TLS mail must have on its way out, and who we are there: `[[tls_policy]]`, `[[login]]`, and what
+// routes and `delivery` say.
 
 import EkidenMail
 
@@ -11,6 +12,32 @@ extension Configuration {
         package var level = TLSPolicy.Level.encrypt
         package var names: [String] = []
         package var fingerprints: [String] = []
+    }
+
+    /// `[[login]]`: who we are at a next hop.
+    package struct HopLogin: Sendable, Equatable {
+        package var name = ""
+        package var user = ""
+        package var passwordFile: String?
+        package var tokenFile: String?
+        /// Empty: all that fit.
+        package var mechanisms: [HopMechanism] = []
+    }
+
+    /// The registered names.
+    package enum HopMechanism: String, Sendable, CaseIterable {
+        case scramSHA256Plus = "SCRAM-SHA-256-PLUS"
+        case scramSHA256 = "SCRAM-SHA-256"
+        case plain = "PLAIN"
+        case login = "LOGIN"
+        case oauthBearer = "OAUTHBEARER"
+        case xoauth2 = "XOAUTH2"
+
+        package var takesToken: Bool { self == .oauthBearer || self == .xoauth2 }
+    }
+
+    package func hopLogin(named name: String) -> HopLogin? {
+        hopLogins.first { $0.name == name }
     }
 
     /// The certificate of that name.
@@ -48,12 +75,13 @@ extension Check {
             }
             claim(rule.domains, path + ".domains", rule.name, &owner, &loading)
             claim(rule.hosts, path + ".hosts", rule.name, &hostOwner, &loading)
-            fingerprints(rule.level, rule.fingerprints, path + ".level", &loading)
+            fits(rule.level, rule.names, rule.fingerprints, path + ".level", &loading)
+            for domain in rule.domains { warnOfRoute(domain, rule.name, c, path, &loading) }
         }
         for (index, route) in c.routes.all.enumerated() {
             let path = "route[\(index)]"
-            if let level = route.tls {
-                fingerprints(level, route.tlsFingerprints, path + ".tls", &loading)
+            if let level = route.tls ?? (route.login == nil ? nil : .verify) {
+                fits(level, route.tlsNames, route.tlsFingerprints, path + ".tls", &loading)
             } else if !route.tlsNames.isEmpty || !route.tlsFingerprints.isEmpty {
                 let name = route.tlsNames.isEmpty ? "tls_fingerprints" : "tls_names"
                 loading.warning(
@@ -71,6 +99,52 @@ extension Check {
                 "delivery.tls can't be \"fingerprint\", for there is no one certificate that all "
                     + "hosts have; set it in a [[tls_policy]] or a [[route]]"
             )
+        }
+    }
+
+    static func hopLogins(_ c: Configuration, _ loading: inout Loading) {
+        var names: Set<String> = []
+        for (index, login) in c.hopLogins.enumerated() {
+            let path = "login[\(index)]"
+            if !names.insert(login.name).inserted {
+                loading.error(
+                    at: loading.position(of: path + ".name"),
+                    "there is already a login \"\(login.name)\"; give this one another name"
+                )
+            }
+            if (login.passwordFile == nil) == (login.tokenFile == nil) {
+                loading.error(
+                    at: loading.position(of: path + ".name"),
+                    "login \"\(login.name)\" needs a password_file or a token_file, and not both"
+                )
+            }
+            let misfit = login.mechanisms.first { $0.takesToken != (login.tokenFile != nil) }
+            if let misfit {
+                loading.error(
+                    at: loading.position(of: path + ".mechanisms"),
+                    "\(misfit.rawValue) takes a "
+                        + (misfit.takesToken ? "token, not a password" : "password, not a token")
+                        + "; leave it out"
+                )
+            }
+        }
+        for (index, route) in c.routes.all.enumerated() {
+            guard let name = route.login else { continue }
+            let path = "route[\(index)]"
+            if c.hopLogin(named: name) == nil {
+                loading.error(
+                    at: loading.position(of: path + ".login"),
+                    "there is no [[login]] \"\(name)\""
+                        + Suggestion.question(name, among: c.hopLogins.map(\.name))
+                )
+            }
+            if let tls = route.tls, tls < .encrypt {
+                loading.error(
+                    at: loading.position(of: path + ".tls"),
+                    "route \"\(route.name)\" has a login, which must not cross the network in the "
+                        + "clear; leave tls out (\"verify\"), or set it to \"encrypt\""
+                )
+            }
         }
     }
 
@@ -92,18 +166,57 @@ extension Check {
         }
     }
 
-    private static func fingerprints(
+    /// Names and fingerprints at another level would look like a check, and be none.
+    private static func fits(
         _ level: TLSPolicy.Level,
+        _ names: [String],
         _ fingerprints: [String],
         _ path: String,
         _ loading: inout Loading
     ) {
+        let place = loading.position(of: path)
         if level == .fingerprint, fingerprints.isEmpty {
             loading.error(
-                at: loading.position(of: path),
+                at: place,
                 "the level \"fingerprint\" needs fingerprints, else no certificate would do"
             )
         }
+        if level != .verify, !names.isEmpty {
+            loading.error(
+                at: place,
+                "names are looked at by the level \"verify\" alone, and this one is "
+                    + "\"\(level.rawValue)\"; set it to \"verify\", or leave the names out"
+            )
+        }
+        if level != .fingerprint, !fingerprints.isEmpty {
+            loading.error(
+                at: place,
+                "fingerprints are looked at by the level \"fingerprint\" alone, and this one is "
+                    + "\"\(level.rawValue)\"; set it to \"fingerprint\", or leave them out"
+            )
+        }
+    }
+
+    /// A policy for a domain says nothing of mail that goes by a route.
+    private static func warnOfRoute(
+        _ domain: DomainPattern,
+        _ rule: String,
+        _ c: Configuration,
+        _ path: String,
+        _ loading: inout Loading
+    ) {
+        let sample: Domain =
+            switch domain {
+            case .exact(let domain): domain
+            case .below(let parent): Domain("x." + parent)
+            case .any: Domain("example.invalid")
+            }
+        guard let route = c.routes.route(for: sample) else { return }
+        loading.warning(
+            at: loading.position(of: path + ".domains"),
+            "mail for \"\(domain.text)\" goes by route \"\(route.name)\", for which tls_policy "
+                + "\"\(rule)\" does not count; set route.tls, or a tls_policy for its hosts"
+        )
     }
 
     private static func known(

@@ -22,6 +22,7 @@ package struct Configuration: Sendable, Equatable {
     package var sites = Sites()
     package var routes = RouteTable()
     package var tlsRules: [TLSRule] = []
+    package var hopLogins: [HopLogin] = []
     package var resolver = Resolver()
     package var delivery = Delivery()
     package var bounces = Bounces()

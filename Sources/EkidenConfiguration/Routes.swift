@@ -57,6 +57,8 @@ package struct Route: Sendable, Equatable {
     package var tlsNames: [String] = []
     package var tlsFingerprints: [String] = []
     package var clientCertificate: String?
+    /// The name of a `[[login]]`.
+    package var login: String?
 
     /// The hosts as a site's exchanges: preference counts up in the order of the list.
     package func exchanges(defaultPort: UInt16) -> [Exchange] {
@@ -114,9 +116,11 @@ package struct RouteTable: Sendable {
     /// it goes by MX.
     /// - Bounds: one look-up per label.
     package func route(for domain: Domain) -> Route? {
-        if let number = exact[domain.folded] { return all[number] }
+        // Patterns are A-labels (xn--…), addresses as they were written.
+        let name = domain.lookupName ?? domain.folded
+        if let number = exact[name] { return all[number] }
         if !below.isEmpty, !domain.isLiteral {
-            var rest = domain.folded[...]
+            var rest = name[...]
             while let dot = rest.firstIndex(of: ".") {
                 rest = rest[rest.index(after: dot)...]
                 if let number = below[String(rest)] { return all[number] }

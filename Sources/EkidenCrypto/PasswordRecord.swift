@@ -12,6 +12,14 @@ package enum PasswordRecord: Sendable, Equatable {
         case scrypt(ScryptHash.Cost)
     }
 
+    /// Milliseconds of a processor that a check takes, about.
+    package var milliseconds: Int {
+        switch cost {
+        case .scram(let iterations): max(iterations / 2000, 1)
+        case .scrypt(let cost): max(cost.memoryBytes * cost.parallelization / 400_000, 1)
+        }
+    }
+
     package var cost: Cost {
         switch self {
         case .scram(let keys): .scram(iterations: keys.iterations)
@@ -32,9 +40,9 @@ package enum PasswordRecord: Sendable, Equatable {
         }
     }
 
-    /// Whether it is the record of that prepared password. Slow on purpose: on the loop it would
-    /// stop everybody.
-    package func fit(password: [UInt8]) -> Bool {
+    /// Whether it is the record of that prepared password; nil: there was no memory to find out. Slow
+    /// on purpose: on the loop it would stop everybody.
+    package func fit(password: [UInt8]) -> Bool? {
         switch self {
         case .scram(let keys): keys.fit(password: password)
         case .scrypt(let hash): hash.fit(password: password)

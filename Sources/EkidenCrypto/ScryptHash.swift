@@ -66,10 +66,10 @@ package struct ScryptHash: Sendable, Equatable {
         self.hash = hash
     }
 
-    /// Whether this is the hash of that prepared password. As slow as making it.
-    package func fit(password: [UInt8]) -> Bool {
-        let made = Self.derive(password, salt: salt, cost: cost, byteCount: hash.count)
-        return made.map { isEqualInConstantTime($0, hash) } ?? false
+    /// Whether this is the hash of that prepared password; nil: out of memory. As slow as making it.
+    package func fit(password: [UInt8]) -> Bool? {
+        Self.derive(password, salt: salt, cost: cost, byteCount: hash.count)
+            .map { isEqualInConstantTime($0, hash) }
     }
 
     /// scrypt (RFC 7914 §6); nil where memory is short.

@@ -151,6 +151,12 @@ extension DeliverySession {
         _ progress: inout AttemptProgress
     ) async -> Failure? {
         let began = loop.now()
+        let login: ClientLogin?
+        do throws(LoginTrouble) {
+            login = try await door.login(at: progress.job.site)
+        } catch {
+            return Self.noLogin(error)
+        }
         // A stop ends the wait for a host that does not answer, too.
         var connecting: Handle?
         let (crew, loop) = (crew, loop)
@@ -169,6 +175,7 @@ extension DeliverySession {
                 connection,
                 to: candidate,
                 under: policy,
+                as: login,
                 settings: settings,
                 crew: crew
             )
@@ -197,14 +204,13 @@ extension DeliverySession {
 
     /// The host's policy, and what the sender asked for (RFC 8689).
     private func tlsPolicy(at exchange: Exchange, _ progress: AttemptProgress) -> TLSPolicy {
-        var policy = door.tlsPolicy(of: progress.job.site, at: exchange)
-        if progress.demands.requiresTLS {
-            // §4.2.1: a name that an MX answer gave can't be verified so; such mail is refused later.
-            if progress.job.isRouted { policy.level = max(policy.level, .verify) }
-        } else if progress.demands.waivesTLS {
-            // §4.1: delivery counts more than TLS.
-            policy.level = min(policy.level, .may)
+        var policy = door.tlsPolicy(of: progress.job, at: exchange)
+        // §4.2.1: a name that an MX answer gave can't be verified so; such mail is refused later.
+        if progress.demands.requiresTLS, progress.job.isRouted {
+            policy.level = max(policy.level, .verify)
         }
+        // TLS-Required: No (§5) is about what recipients' domains publish, of which we know nothing
+        // yet; what our operator asks for, a sender does not waive.
         return policy
     }
 
@@ -295,11 +301,24 @@ extension DeliverySession {
 
     // MARK: Failures
 
+    private static func noLogin(_ trouble: LoginTrouble) -> Failure {
+        Failure(
+            scope: .site,
+            isPermanent: false,
+            reason: .loginUnavailable,
+            step: .login,
+            text: trouble.text,
+            status: EnhancedStatus(4, 7, 0)
+        )
+    }
+
     /// RFC 8689 §4.2.1: a message that requires TLS does not wait for a host to learn it.
     private static func asRequired(_ failure: Failure) -> Failure {
-        guard failure.reason == .tlsUnavailable || failure.reason == .tlsUnverified,
-            failure.reply == nil
-        else { return failure }
+        let reasons: [Reason] = [.tlsUnavailable, .tlsFailed, .tlsUnverified]
+        // 454: not now.
+        guard reasons.contains(failure.reason), failure.reply?.isTransient != true else {
+            return failure
+        }
         return Failure(
             scope: .message,
             isPermanent: true,

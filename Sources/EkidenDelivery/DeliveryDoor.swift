@@ -3,6 +3,7 @@
 
 import EkidenMail
 import EkidenRuntime
+import EkidenSMTP
 
 /// What to do about a failure at one host, while other hosts may be left.
 package enum HostAction: Sendable, Equatable {
@@ -10,6 +11,12 @@ package enum HostAction: Sendable, Equatable {
     case nextHost
     /// Leave it at this; the outcome is judged as it stands.
     case settle
+}
+
+/// Why nobody can log in: a sentence without a secret in it.
+package struct LoginTrouble: Error, Sendable, Equatable {
+    package let text: String
+    package init(_ text: String) { self.text = text }
 }
 
 /// A job with what is known of its site's addresses.
@@ -36,14 +43,20 @@ package protocol DeliveryDoor: Sendable {
     /// The addresses of a host, in the order to be tried.
     func addresses(of exchange: Exchange, until: Instant) async -> AddressResolution
 
-    /// What TLS a connection to that host of that site must have.
-    func tlsPolicy(of site: Site, at exchange: Exchange) -> TLSPolicy
+    /// What TLS a connection to that host must have to carry that job.
+    func tlsPolicy(of job: DeliveryJob, at exchange: Exchange) -> TLSPolicy
 
     /// Our side of a TLS session with that host. Errors: the sentence says what of ours is wrong.
     func tlsEngine(
         to exchange: Exchange,
         under policy: TLSPolicy
     ) throws(TLSFailure) -> any TLSEngine
+
+    /// Who we are at that site; nil where nobody asks. Errors: the secret can't be read.
+    func login(at site: Site) async throws(LoginTrouble) -> ClientLogin?
+
+    /// SaltedPassword of RFC 5802 §3, which takes a while.
+    func salted(_ password: [UInt8], _ question: ScramQuestion) async -> [UInt8]
 
     /// A handshake that policy does not insist on broke: mail goes to that host in the clear.
     func tlsBroke(at host: PeerHost, _ text: String)

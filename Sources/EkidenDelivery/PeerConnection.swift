@@ -14,6 +14,7 @@ struct PeerConnection: ~Copyable {
     let host: PeerHost
     /// What the connection was opened under.
     let policy: TLSPolicy
+    private let login: ClientLogin?
     let timeouts: ClientTimeouts
     private let crew: SessionCrew
     /// Transactions run so far.
@@ -23,6 +24,7 @@ struct PeerConnection: ~Copyable {
         _ connection: consuming Connection,
         to candidate: ConnectionPlan.Candidate,
         under policy: TLSPolicy,
+        as login: ClientLogin?,
         settings: DeliverySettings,
         crew: SessionCrew
     ) {
@@ -30,9 +32,15 @@ struct PeerConnection: ~Copyable {
         exchange = candidate.exchange
         host = candidate.host
         self.policy = policy
+        self.login = login
         self.crew = crew
         timeouts = settings.timeouts
-        session = ClientSession(helloName: settings.helo, host: candidate.host, tls: policy)
+        session = ClientSession(
+            helloName: settings.helo,
+            host: candidate.host,
+            tls: policy,
+            login: login
+        )
         crew.join(self.connection.handle, on: self.connection.loop)
     }
 
@@ -44,7 +52,12 @@ struct PeerConnection: ~Copyable {
 
     /// Whether mail of that policy may go over it, which need not be the one it was opened under.
     func satisfies(_ policy: TLSPolicy) -> Bool {
-        security.map { policy.accepts($0) } ?? (policy.level <= .may)
+        guard let security else { return policy.level <= .may }
+        // Who was trusted was trusted for those names, and by those authorities.
+        let isSameTrust =
+            policy.names(of: exchange) == self.policy.names(of: exchange)
+            && policy.authorities == self.policy.authorities
+        return policy.accepts(security) && (policy.level != .verify || isSameTrust)
     }
 
     /// Brings the session to where transactions may run; nil when it is there, else why not.
@@ -68,6 +81,11 @@ struct PeerConnection: ~Copyable {
                 }
             case .secure:
                 if let failure = await secure(by: door, until: end) { return failure }
+            case .derive(let question):
+                guard let door, case .password(let password) = login?.secret else {
+                    preconditionFailure("there is a password to be hashed")
+                }
+                session.derived(await door.salted(password, question))
             case .ready: return nil
             case .failed(let failure): return failure
             case .closed: return Self.stopping(.quit, host)
@@ -87,16 +105,17 @@ struct PeerConnection: ~Copyable {
             session.securingFailed("the host sent more behind its answer to STARTTLS")
             return nil
         }
-        connection.setDeadline(
-            min(connection.loop.turnTime + timeouts.patience(for: .startTLS), end)
-        )
+        let engine: any TLSEngine
+        do throws(TLSFailure) {
+            engine = try door.tlsEngine(to: exchange, under: policy)
+        } catch {
+            return oursIsBroken(error)
+        }
+        // Half of what is left: in the clear there has to be time, too.
+        let now = connection.loop.now()
+        let patience = min(timeouts.patience(for: .startTLS), Self.handshakePatience)
+        connection.setDeadline(min(now + patience, now + (end - now) / 2))
         do throws(SecureFailure) {
-            let engine: any TLSEngine
-            do throws(TLSFailure) {
-                engine = try door.tlsEngine(to: exchange, under: policy)
-            } catch {
-                throw .handshake(error)
-            }
             session.secured(try await connection.secure(with: engine))
         } catch {
             switch error {
@@ -107,6 +126,22 @@ struct PeerConnection: ~Copyable {
             }
         }
         return nil
+    }
+
+    /// A handshake that takes longer hangs somewhere between.
+    private static let handshakePatience = Duration.seconds(60)
+
+    /// No fault of the host, and no reason to talk to it in the clear.
+    private func oursIsBroken(_ failure: TLSFailure) -> Failure {
+        Failure(
+            scope: .ours,
+            isPermanent: false,
+            reason: .tlsUnavailable,
+            step: .connect,
+            host: host,
+            text: "our own side of TLS: " + failure.text,
+            status: EnhancedStatus(4, 3, 5)
+        )
     }
 
     /// After a transaction that left something open at the peer.

@@ -1,8 +1,8 @@
 import EkidenMail
 import Synchronization
 
-/// Counts a listener's connections, in all, per client address and, where the policy limits them,
-/// per network, so that no client and no crowd takes every slot. Shared by all loops.
+/// Counts a listener's connections, in all, per client (an IPv6 one by its /64) and, where the policy
+/// limits them, per network, so that no client and no crowd takes every slot. Shared by all loops.
 package final class ConnectionLedger: Sendable {
     private struct Counts {
         var total = 0
@@ -32,7 +32,8 @@ package final class ConnectionLedger: Sendable {
     package func enter(_ client: HostAddress, _ policy: ListenerPolicy) -> Verdict {
         counts.withLock { counts in
             if counts.total >= policy.connections { return .tooMany(limit: policy.connections) }
-            let own = counts.perClient[client, default: 0]
+            let customer = client.customer
+            let own = counts.perClient[customer, default: 0]
             if own >= policy.connectionsPerClient {
                 return .tooManyFromClient(limit: policy.connectionsPerClient)
             }
@@ -43,7 +44,7 @@ package final class ConnectionLedger: Sendable {
                 counts.perNetwork[network] = all + 1
             }
             counts.total += 1
-            counts.perClient[client] = own + 1
+            counts.perClient[customer] = own + 1
             return .admitted
         }
     }
@@ -51,7 +52,7 @@ package final class ConnectionLedger: Sendable {
     package func leave(_ client: HostAddress, _ policy: ListenerPolicy) {
         counts.withLock { counts in
             counts.total -= 1
-            Self.decrement(client, in: &counts.perClient)
+            Self.decrement(client.customer, in: &counts.perClient)
             if policy.connectionsPerNetwork != nil {
                 Self.decrement(Self.network(client), in: &counts.perNetwork)
             }
@@ -74,7 +75,10 @@ package final class ConnectionLedger: Sendable {
     }
 
     package func fullestClients(_ places: Int) -> [Crowd] {
-        Self.fullest(counts.withLock { $0.perClient.map { ($0.key.text, $0.value) } }, places)
+        Self.fullest(
+            counts.withLock { $0.perClient.map { ($0.key.customerText, $0.value) } },
+            places
+        )
     }
 
     /// Empty unless networks are limited.

@@ -5,6 +5,7 @@ package enum DeliveryStep: String, Sendable, CaseIterable {
     case greeting
     case hello
     case startTLS = "starttls"
+    case login
     case mail
     case recipient
     case data
@@ -21,6 +22,7 @@ package enum DeliveryStep: String, Sendable, CaseIterable {
         case .greeting: "waiting for the greeting"
         case .hello: "saying EHLO"
         case .startTLS: "starting TLS"
+        case .login: "logging in"
         case .mail: "sending MAIL FROM"
         case .recipient: "sending RCPT TO"
         case .data: "sending DATA"

@@ -12,6 +12,17 @@ package enum HostAddress: Sendable, Hashable {
         return .v6(high: high, low: low)
     }
 
+    /// The address as limits count it: an IPv6 customer has a whole /64 to come from.
+    package var customer: HostAddress {
+        switch self {
+        case .v4: self
+        case .v6(let high, _): .v6(high: high, low: 0)
+        }
+    }
+
+    /// `customer` for a person: `192.0.2.1`, `2001:db8:1:2::/64`.
+    package var customerText: String { isV4 ? text : customer.text + "/64" }
+
     package var isV4: Bool { if case .v4 = self { true } else { false } }
 
     package var isLoopback: Bool {

@@ -44,24 +44,18 @@ package struct Site: Sendable, Equatable {
     package let id: SiteID
     /// Best preference first; equal preferences in no particular order (shuffled per attempt).
     package let exchanges: [Exchange]
-    /// Of its domain or route; nil: as its hosts have it.
-    package let tls: TLSPolicy?
 
-    package init(id: SiteID, exchanges: [Exchange], tls: TLSPolicy? = nil) {
+    package init(id: SiteID, exchanges: [Exchange]) {
         self.id = id
         self.exchanges = exchanges
-        self.tls = tls
     }
 
-    /// The site under a policy of its own. Sites of MX hosts are then another one than those hosts
-    /// are for other domains, with other connections; a route is one site in any case.
-    package func under(_ policy: TLSPolicy, isRoute: Bool) -> Site {
-        if isRoute { return Site(id: id, exchanges: exchanges, tls: policy) }
-        let what = ([policy.level.rawValue] + policy.names + policy.fingerprints)
+    /// The same hosts for domains under a policy of their own: another site, with other connections.
+    package func under(_ policy: TLSPolicy) -> Site {
+        let what = [policy.level.rawValue] + policy.names + policy.fingerprints
         return Site(
             id: SiteID(id.text + "+tls=" + what.joined(separator: ",")),
-            exchanges: exchanges,
-            tls: policy
+            exchanges: exchanges
         )
     }
 

@@ -37,6 +37,8 @@ package enum Reason: String, Sendable, CaseIterable {
     case tlsUnavailable = "tls-unavailable"
     case tlsFailed = "tls-failed"
     case tlsUnverified = "tls-unverified"
+    case loginUnavailable = "login-unavailable"
+    case loginFailed = "login-failed"
 
     // The peer's words.
     case greetingRefused = "greeting-refused"
@@ -90,6 +92,8 @@ package enum Reason: String, Sendable, CaseIterable {
         case .tlsUnavailable: "the host offers no TLS, which its policy asks for"
         case .tlsFailed: "the TLS handshake with the host failed"
         case .tlsUnverified: "the host's certificate is not one that its policy takes"
+        case .loginUnavailable: "we can't log in there: no TLS, or no mechanism both sides know"
+        case .loginFailed: "the host did not let us log in"
         case .greetingRefused: "the host refused us in its greeting"
         case .peerDeferred: "the host asked to try again later"
         case .peerRejected: "the host rejected it"

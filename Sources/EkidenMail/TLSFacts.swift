@@ -36,8 +36,14 @@ package struct TLSFacts: Sendable, Equatable {
         self.endPointBinding = endPointBinding
     }
 
-    /// `TLSv1.3 TLS_AES_256_GCM_SHA384`: for log and Received field.
+    /// `TLSv1.3 TLS_AES_256_GCM_SHA384`: for the log.
     package var text: String { version + " " + cipher }
+
+    /// The same, and whether the other side's certificate is vouched for, if it showed one.
+    package var verdictText: String {
+        guard let peer else { return text }
+        return text + (peer.isTrusted ? " verify=ok" : " verify=no")
+    }
 }
 
 /// A certificate that the other side proved to be its own.

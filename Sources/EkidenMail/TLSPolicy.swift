@@ -36,14 +36,18 @@ package struct TLSPolicy: Sendable, Hashable {
     package var fingerprints: [String]
     /// Which of our certificates is shown to a host that asks: its name in the configuration.
     package var certificate: String?
+    /// Who vouches for hosts: a file; nil: the system's.
+    package var authorities: String?
 
     package init(
         _ level: Level = .may,
         names: [String] = [],
         fingerprints: [String] = [],
-        certificate: String? = nil
+        certificate: String? = nil,
+        authorities: String? = nil
     ) {
         self.certificate = certificate
+        self.authorities = authorities
         self.level = level
         self.names = names
         self.fingerprints = fingerprints

@@ -75,6 +75,12 @@ package enum Classification {
             reasons: [.tooManyRecipients],
             .againNow
         ),
+        // What is wrong is ours to mend, and may be so at the next host, too: it is not asked.
+        PolicyRow(
+            "login at the next hop failed",
+            reasons: [.loginUnavailable, .loginFailed],
+            .deferAll
+        ),
         // RFC 5321 §5.1, RFC 7505 §3: no such domain, no mail taken there, or it is ourselves.
         PolicyRow("next hop refused for good", [.site], permanent: true, .bounceRecipients),
         PolicyRow("next hop not reached", [.site], permanent: false, .deferAll),

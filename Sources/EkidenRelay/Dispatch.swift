@@ -210,13 +210,12 @@ final class Dispatch: Sendable {
         }
     }
 
-    /// The resolver's site with what its domain or route has of TLS.
+    /// Domains with a TLS policy of their own share no connections with others; a route is one site.
     private func underPolicy(_ resolution: Resolution, of hop: NextHop) -> Resolution {
-        guard case .site(let site, let validUntil) = resolution,
+        guard case .site(let site, let validUntil) = resolution, case .domain = hop,
             let policy = house.settings.outboundTLS.policy(of: hop)
         else { return resolution }
-        let isRoute = if case .route = hop { true } else { false }
-        return .site(site.under(policy, isRoute: isRoute), validUntil: validUntil)
+        return .site(site.under(policy), validUntil: validUntil)
     }
 
     // MARK: Sessions

@@ -7,6 +7,7 @@ import EkidenMail
 import EkidenOutcome
 import EkidenResolver
 import EkidenRuntime
+import EkidenSMTP
 import EkidenScheduler
 import EkidenSpool
 import Synchronization
@@ -18,6 +19,7 @@ final class House: Sendable {
     let random: any RandomSource
     private let events: any EventSink
     private let shelf: TLSShelf
+    let logins: HopLogins
     private let current: Mutex<RelaySettings>
 
     init(
@@ -27,7 +29,8 @@ final class House: Sendable {
         random: any RandomSource,
         events: any EventSink,
         settings: RelaySettings,
-        shelf: TLSShelf
+        shelf: TLSShelf,
+        logins: HopLogins
     ) {
         self.loops = loops
         self.spool = spool
@@ -35,6 +38,7 @@ final class House: Sendable {
         self.random = random
         self.events = events
         self.shelf = shelf
+        self.logins = logins
         current = Mutex(settings)
     }
 
@@ -53,8 +57,8 @@ final class House: Sendable {
 
     // MARK: TLS towards next hops
 
-    func tlsPolicy(of site: Site, at exchange: Exchange) -> TLSPolicy {
-        settings.outboundTLS.policy(of: site, at: exchange)
+    func tlsPolicy(of job: DeliveryJob, at exchange: Exchange) -> TLSPolicy {
+        settings.outboundTLS.policy(of: job, at: exchange)
     }
 
     func tlsEngine(
@@ -67,6 +71,16 @@ final class House: Sendable {
             expecting: policy.names(of: exchange),
             at: owner.wallNow()
         )
+    }
+
+    /// Who we are at a site; nil where nobody asks.
+    func login(at site: Site) async throws(FileTrouble) -> ClientLogin? {
+        let configuration = settings.configuration
+        guard site.id.text.hasPrefix("route:"),
+            let route = configuration.routes.route(named: String(site.id.text.dropFirst(6))),
+            let settings = route.login.flatMap({ configuration.hopLogin(named: $0) })
+        else { return nil }
+        return try await logins.login(settings)
     }
 
     // MARK: Outcome

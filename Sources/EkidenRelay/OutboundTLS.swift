@@ -29,35 +29,52 @@ struct OutboundTLS: Sendable {
         switch hop {
         case .route(let name):
             guard let route = configuration.routes.route(named: name),
-                route.tls != nil || route.clientCertificate != nil
+                route.tls != nil || route.login != nil
             else { return nil }
+            // A password goes to nobody who has not shown who they are, unless the route says so.
+            let usual =
+                route.login == nil ? configuration.delivery.tls : TLSPolicy.Level.verify
             return TLSPolicy(
-                route.tls ?? configuration.delivery.tls,
+                route.tls ?? usual,
                 names: route.tlsNames,
                 fingerprints: route.tlsFingerprints,
-                certificate: route.clientCertificate ?? configuration.delivery.clientCertificate
+                certificate: route.clientCertificate ?? configuration.delivery.clientCertificate,
+                authorities: configuration.delivery.tlsAuthorities
             )
         case .domain(let domain):
             guard let rule = rule(for: domain, in: byDomain) else { return nil }
             var policy = policy(rule)
             if policy.level == .verify, policy.names.isEmpty {
-                policy.names = [domain.folded, "." + domain.folded]
+                let name = domain.lookupName ?? domain.folded
+                policy.names = [name, "." + name]
             }
             return policy
         }
     }
 
-    /// What holds for a connection to that host of that site.
-    func policy(of site: Site, at exchange: Exchange) -> TLSPolicy {
-        if let own = site.tls { return own }
-        let isRoute = site.id.text.hasPrefix("route:")
-        if !isRoute, let rule = rule(for: Domain(exchange.name), in: byHost) {
-            return policy(rule)
+    /// What a connection to that host must have for that job: the strictest of what its recipients'
+    /// next hops have now, which may be more than they had when the job's site was found.
+    func policy(of job: DeliveryJob, at exchange: Exchange) -> TLSPolicy {
+        var strictest = policy(of: job.nextHop)
+        if !job.isRouted, !configuration.tlsRules.isEmpty {
+            for recipient in job.recipients {
+                let own = policy(of: .domain(recipient.address.domain))
+                if let own, own.level > strictest?.level ?? .none { strictest = own }
+            }
         }
-        return TLSPolicy(
+        if let strictest { return strictest }
+        var usual = TLSPolicy(
             configuration.delivery.tls,
-            certificate: configuration.delivery.clientCertificate
+            certificate: configuration.delivery.clientCertificate,
+            authorities: configuration.delivery.tlsAuthorities
         )
+        if let rule = rule(for: Domain(exchange.name), in: byHost) { usual = policy(rule) }
+        if case .route(let name) = job.nextHop,
+            let shown = configuration.routes.route(named: name)?.clientCertificate
+        {
+            usual.certificate = shown
+        }
+        return usual
     }
 
     private func rule(for domain: Domain, in table: RouteTable) -> Configuration.TLSRule? {
@@ -70,7 +87,8 @@ struct OutboundTLS: Sendable {
             rule.level,
             names: rule.names,
             fingerprints: rule.fingerprints,
-            certificate: configuration.delivery.clientCertificate
+            certificate: configuration.delivery.clientCertificate,
+            authorities: configuration.delivery.tlsAuthorities
         )
     }
 
@@ -89,6 +107,11 @@ struct OutboundTLS: Sendable {
         [settings(showing: nil)]
             + configuration.outboundCertificates.map { settings(showing: $0) }
     }
+}
+
+extension Configuration {
+    /// What TLS towards next hops is made of, for who checks a configuration without running it.
+    package var outboundTLSSettings: [TLSClientSettings] { OutboundTLS(self).allSettings }
 }
 
 extension Relay {

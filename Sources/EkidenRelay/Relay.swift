@@ -61,9 +61,11 @@ package final class Relay: Sendable {
         try await lists.prepare(configuration)
         let shelf = TLSShelf(world.tls)
         try prepareTLS(settings, shelf)
+        let hopLogins = HopLogins(world)
+        try await prepareLogins(configuration, hopLogins)
         let inlet = Inlet()
         let (spool, recovery) = try await openSpool(settings, world, inlet)
-        let house = furnish(spool, world, settings, shelf)
+        let house = furnish(spool, world, settings, shelf, hopLogins)
         let dispatch = Dispatch(house: house, settings: settings.scheduler)
         inlet.open(
             take: { dispatch.accepted($0) },
@@ -122,7 +124,8 @@ package final class Relay: Sendable {
         _ spool: Spool,
         _ world: RelayWorld,
         _ settings: RelaySettings,
-        _ shelf: TLSShelf
+        _ shelf: TLSShelf,
+        _ logins: HopLogins
     ) -> House {
         let resolver = Resolver(
             transport: world.names,
@@ -140,7 +143,8 @@ package final class Relay: Sendable {
             random: world.random,
             events: world.events,
             settings: settings,
-            shelf: shelf
+            shelf: shelf,
+            logins: logins
         )
     }
 

@@ -41,15 +41,17 @@ extension Relay {
                 policies[own.name] = try settings.policy(of: own, shelf, lists)
             }
             try Self.prepareTLS(settings, shelf)
+            try await Self.prepareLogins(settings.configuration, house.logins)
         } catch {
             return reloadFailed(error.text)
         }
+        watchCertificates()
+        house.adopt(settings)
+        // After that: who asks for a connector asks for one of these.
         shelf.keep(
             only: settings.configuration.listeners.compactMap(settings.configuration.tlsSettings),
             and: settings.outboundTLS.allSettings
         )
-        watchCertificates()
-        house.adopt(settings)
         crew.rates.adopt(settings.configuration.rateLimits)
         await users.reload(settings.configuration.auth)
         await lists.adopt(settings.configuration)

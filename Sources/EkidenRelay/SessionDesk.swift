@@ -4,6 +4,7 @@
 import EkidenDelivery
 import EkidenMail
 import EkidenRuntime
+import EkidenSMTP
 import EkidenScheduler
 import Synchronization
 
@@ -82,8 +83,8 @@ final class SessionDesk: DeliveryDoor {
         await house.resolver.addresses(of: exchange, on: loop, until: until)
     }
 
-    func tlsPolicy(of site: Site, at exchange: Exchange) -> TLSPolicy {
-        house.tlsPolicy(of: site, at: exchange)
+    func tlsPolicy(of job: DeliveryJob, at exchange: Exchange) -> TLSPolicy {
+        house.tlsPolicy(of: job, at: exchange)
     }
 
     func tlsEngine(
@@ -91,6 +92,18 @@ final class SessionDesk: DeliveryDoor {
         under policy: TLSPolicy
     ) throws(TLSFailure) -> any TLSEngine {
         try house.tlsEngine(to: exchange, under: policy)
+    }
+
+    func login(at site: Site) async throws(LoginTrouble) -> ClientLogin? {
+        do throws(FileTrouble) {
+            return try await house.login(at: site)
+        } catch {
+            throw LoginTrouble(error.text)
+        }
+    }
+
+    func salted(_ password: [UInt8], _ question: ScramQuestion) async -> [UInt8] {
+        await house.logins.salted(password, question, on: loop)
     }
 
     func tlsBroke(at host: PeerHost, _ text: String) {
@@ -145,6 +158,12 @@ final class SessionDesk: DeliveryDoor {
     }
 
     private static func health(_ report: AttemptReport) -> SiteHealth {
+        // A host without the TLS that policy asks for, or that refuses our login, is alive and of no
+        // use: each message would try it anew, and lock us out.
+        for case .failed(let failure) in report.results
+        where failure.step == .startTLS || failure.step == .login {
+            return .trouble(failure)
+        }
         if report.siteIsAlive { return .alive }
         for case .failed(let failure) in report.results {
             switch failure.scope {

@@ -52,7 +52,7 @@ package struct ReceivedFacts: Sendable, Equatable {
             client: client.inboundProtocol == .local ? nil : client.endpoint.address,
             byHost: byHost,
             inboundProtocol: client.inboundProtocol,
-            tls: client.tls?.text,
+            tls: client.tls?.verdictText,
             id: id,
             forRecipient: envelope.recipients.count == 1 ? envelope.recipients[0] : nil,
             date: date

@@ -8,7 +8,7 @@ package struct ClientTimeouts: Sendable, Equatable {
     package var connect: Duration = .seconds(30)
     /// §4.5.3.2.1
     package var greeting: Duration = .seconds(300)
-    /// Not in the RFC; as MAIL. STARTTLS and the handshake, too.
+    /// Not in the RFC; as MAIL. STARTTLS, the handshake and the login, too.
     package var hello: Duration = .seconds(300)
     /// §4.5.3.2.2
     package var mail: Duration = .seconds(300)
@@ -30,7 +30,7 @@ package struct ClientTimeouts: Sendable, Equatable {
         switch step {
         case .resolve, .connect: connect
         case .greeting: greeting
-        case .hello, .startTLS: hello
+        case .hello, .startTLS, .login: hello
         case .mail: mail
         case .recipient: recipient
         case .data: data

@@ -20,6 +20,8 @@ package struct Extensions: Sendable, Equatable {
     package var startTLS = false
     /// RFC 8689.
     package var requireTLS = false
+    /// RFC 4954: mechanisms, in upper case.
+    package var auth: [String] = []
     /// RFC 1870: SIZE is offered.
     package var size = false
     /// The largest message the peer takes, in bytes; nil when it named none (or 0: no limit).
@@ -47,6 +49,7 @@ package struct Extensions: Sendable, Equatable {
             case "chunking": chunking = true
             case "starttls": startTLS = true
             case "requiretls": requireTLS = true
+            case "auth": auth = words.dropFirst().map { Self.upper($0) }
             case "size":
                 size = true
                 // RFC 1870 §3: 0 or nothing is no fixed limit; so is what can't be read.
@@ -55,6 +58,10 @@ package struct Extensions: Sendable, Equatable {
             default: break
             }
         }
+    }
+
+    private static func upper(_ word: String) -> String {
+        String(decoding: word.utf8.map(GrammarScanner.upper), as: UTF8.self)
     }
 
     private mutating func readLimits(_ words: ArraySlice<String>) {

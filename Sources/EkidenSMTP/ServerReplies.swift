@@ -150,10 +150,15 @@ extension Reply {
     )
     static let noExpansion = Reply(502, EnhancedStatus(5, 5, 1), "EXPN is not offered")
     /// What works in this session, as it is now.
-    static func help(_ settings: ServerSettings, isSecured: Bool, takesOverride: Bool) -> Reply {
+    static func help(
+        _ settings: ServerSettings,
+        isSecured: Bool,
+        mayLogIn: Bool,
+        takesOverride: Bool
+    ) -> Reply {
         var words = "commands: EHLO HELO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"
         if settings.offersTLS, !isSecured { words += " STARTTLS" }
-        if settings.auth != nil { words += " AUTH" }
+        if mayLogIn { words += " AUTH" }
         if takesOverride { words += " XCLIENT" }
         return Reply(214, EnhancedStatus(2, 0, 0), words + " (RFC 5321)")
     }

@@ -198,7 +198,12 @@ package struct ServerSession: Sendable {
         case .expn: return reject(.noExpansion, .notOffered)
         case .help:
             return .reply(
-                .help(settings, isSecured: security != nil, takesOverride: mayOverride)
+                .help(
+                    settings,
+                    isSecured: security != nil,
+                    mayLogIn: user == nil && !offeredMechanisms.isEmpty,
+                    takesOverride: mayOverride
+                )
             )
         case .quit:
             phase = .closed

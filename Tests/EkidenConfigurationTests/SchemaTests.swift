@@ -64,7 +64,8 @@ extension TestFiles {
             Schema.sections.map(\.name) == [
                 "relay", "log", "control", "certificate", "listener", "rate", "list", "auth",
                 "certificate_user",
-                "rewriting", "spool", "retry", "sites", "route", "resolver", "delivery", "bounces",
+                "rewriting", "spool", "retry", "sites", "route", "tls_policy",
+                "login", "resolver", "delivery", "bounces",
                 "limits",
             ]
         )
@@ -88,9 +89,16 @@ extension TestFiles {
             file: "example",
             hostname: "mail.example.org"
         )
-        // Each setting at its default: certificates stand for users, and nobody asks for them.
+        // Each setting at its default: certificates stand for users, and nobody asks for them; a
+        // policy is for nobody, and a login has no secret.
         let problems = inspection.problems.map(\.text)
-        #expect(problems.count == 1 && problems[0].contains("no listener asks for client cert"))
+        for words in [
+            "no listener asks for client cert", "is for domains or for hosts",
+            "needs a password_file",
+        ] {
+            #expect(problems.contains { $0.contains(words) }, "\(words)")
+        }
+        #expect(problems.count == 3, "\(problems)")
         #expect(inspection.configuration.routes.all.count == 1)
         #expect(inspection.configuration.listeners[0].maxRecipients == 1000)
         #expect(inspection.configuration.retry == Configuration.Retry())

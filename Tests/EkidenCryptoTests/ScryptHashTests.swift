@@ -44,9 +44,9 @@ import Testing
         let hash = try #require(ScryptHash(text))
         #expect(hash.salt == salt && hash.cost == .init(log2N: 12, parallelization: 2))
         #expect(hash.text == text)
-        #expect(hash.fit(password: Array("sésame".utf8)))
-        #expect(!hash.fit(password: Array("sesame".utf8)))
-        #expect(!hash.fit(password: []))
+        #expect(hash.fit(password: Array("sésame".utf8)) == true)
+        #expect(hash.fit(password: Array("sesame".utf8)) == false)
+        #expect(hash.fit(password: []) == false)
     }
 
     @Test func `a hash is made, written, read, and fits its password alone`() throws {
@@ -54,8 +54,8 @@ import Testing
             ScryptHash(password: Array("open".utf8), salt: salt, cost: small)
         )
         let read = try #require(ScryptHash(made.text))
-        #expect(read == made && read.fit(password: Array("open".utf8)))
-        #expect(!read.fit(password: Array("opens".utf8)))
+        #expect(read == made && read.fit(password: Array("open".utf8)) == true)
+        #expect(read.fit(password: Array("opens".utf8)) == false)
         let other = try #require(
             ScryptHash(password: Array("open".utf8), salt: Array(1..<17), cost: small)
         )
@@ -67,7 +67,7 @@ import Testing
         let dearest = ScryptHash.Cost(log2N: 16)
         #expect(dearest.isBearable && dearest.memoryBytes == 64 << 20)
         let hash = try #require(ScryptHash(password: [1], salt: salt, cost: dearest))
-        #expect(hash.fit(password: [1]))
+        #expect(hash.fit(password: [1]) == true)
     }
 
     @Test(arguments: [
@@ -103,7 +103,7 @@ import Testing
         let made = ScryptHash(imaginaryFor: "eva", secret: salt, cost: small)
         #expect(made == ScryptHash(imaginaryFor: "eva", secret: salt, cost: small))
         #expect(made != ScryptHash(imaginaryFor: "tim", secret: salt, cost: small))
-        #expect(!made.fit(password: Array("eva".utf8)))
+        #expect(made.fit(password: Array("eva".utf8)) == false)
         #expect(ScryptHash(made.text) == made)
     }
 

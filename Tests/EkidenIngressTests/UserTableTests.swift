@@ -82,21 +82,25 @@ private func table(_ text: String) throws -> UserTable {
         #expect(again.secret == Array(0..<32) && again.user(named: "eva")?.record == .scram(tim))
     }
 
-    @Test func `a made-up user's record costs what most cost`() throws {
+    @Test func `made-up users' records cost what users' cost, as often`() throws {
+        let secret: [UInt8] = Array(0..<32)
         let scram = PasswordRecord.Cost.scram
-        #expect(try table("").usualCost == scram(10_000))
-        #expect(
-            try table("a:\(anna.text)\nb:\(tim.text)\nc:\(tim.text)").usualCost == scram(5000)
-        )
-        #expect(try table("a:\(anna.text)\nb:\(tim.text)").usualCost == scram(5000))
-        var mixed = try table("a:\(anna.text)\nb:\(eva.text)\nc:\(eva.text)")
-        #expect(mixed.usualCost == .scrypt(eva.cost) && mixed.usualIterations == 4096)
-        mixed.set("b", .scram(anna))
-        #expect(mixed.usualCost == scram(4096))
+        #expect(try table("").cost(forNobody: "x", secret: secret) == scram(10_000))
+        #expect(try table("").usualIterations == 10_000)
+        var mixed = try table("a:\(anna.text)\nb:\(eva.text)\nc:\(eva.text)\nd:\(eva.text)")
+        let costs = (0..<400).map { mixed.cost(forNobody: "n\($0)", secret: secret) }
+        #expect(costs == (0..<400).map { mixed.cost(forNobody: "n\($0)", secret: secret) })
+        // A quarter, as of the users.
+        #expect((60...140).contains(costs.count { $0 == scram(4096) }))
+        #expect(costs.allSatisfy { $0 == scram(4096) || $0 == .scrypt(eva.cost) })
+        #expect(mixed.usualIterations == 4096)
         _ = mixed.remove("a")
-        #expect(mixed.usualCost == .scrypt(eva.cost))
-        _ = mixed.remove("b")
         #expect(mixed.usualIterations == 10_000)
+        #expect(mixed.cost(forNobody: "n1", secret: secret) == .scrypt(eva.cost))
+        #expect(
+            try table("a:\(anna.text)\nb:\(tim.text)\nc:\(tim.text)").usualIterations == 5000
+        )
+        #expect(try table("a:\(anna.text)\nb:\(tim.text)").usualIterations == 5000)
     }
 
     @Test func `random files are read back as they are, or refused`() {

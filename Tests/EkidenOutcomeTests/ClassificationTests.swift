@@ -25,6 +25,14 @@ import Testing
             failure(.recipient, permanent: false, .tooManyRecipients), true, .againNow
         ),
         (
+            "login at the next hop failed",
+            failure(.site, permanent: false, .loginFailed, step: .login), false, .deferAll
+        ),
+        (
+            "login at the next hop failed",
+            failure(.site, permanent: false, .loginUnavailable, step: .login), true, .deferAll
+        ),
+        (
             "next hop refused for good",
             failure(.site, permanent: true, .domainNotFound, step: .resolve), true,
             .bounceRecipients

@@ -223,6 +223,18 @@ private func failure(
             Issue.record("it went on")
             return
         }
-        #expect(failure.step == .startTLS && failure.reason == .connectionLost)
+        #expect(failure.step == .startTLS && failure.reason == .tlsFailed)
+        // Said behind our side of the handshake, which had ended.
+        var (late, _) = self.session(.may, [Reply(220, "hi"), Self.offering, Self.go])
+        late.secured(facts(isTrusted: false))
+        late.connectionFailed(.connectionLost)
+        #expect(reason(late) == .tlsFailed)
+        let busy = Reply(421, "closing")
+        let (closing, _) = self.session(.may, [Reply(220, "hi"), Self.offering, busy])
+        guard case .failed(let closed) = action(closing) else {
+            Issue.record("MAIL would be said to a host that closes")
+            return
+        }
+        #expect(closed.reply == busy)
     }
 }

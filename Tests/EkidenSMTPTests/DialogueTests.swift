@@ -124,7 +124,9 @@ struct Dialogue: Sendable, CustomTestStringConvertible {
             while case let n = fread(&buffer, 1, buffer.count, file), n > 0 {
                 content += buffer[..<n]
             }
-            return try? Dialogue(name: name, text: content.text)
+            do { return try Dialogue(name: name, text: content.text) } catch {
+                fatalError("\(name) is no dialogue: \(error)")
+            }
         }
     }()
 }

@@ -65,7 +65,7 @@ private let allowed: [String: Set<String>] = {
         "ekiden-sim": ["EkidenMail", "EkidenRuntime", "EkidenSimulator"],
     ]
     table["EkidenRelay"] = stages.union([
-        "EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenControl",
+        "EkidenMail", "EkidenRuntime", "EkidenCrypto", "EkidenSMTP", "EkidenControl",
     ])
     table["ekiden"] = [
         "EkidenMail", "EkidenRuntime", "EkidenCrypto", "EkidenSMTP", "EkidenConfiguration",

@@ -14,6 +14,7 @@ extension Configuration.AccessList: NamedSection {}
 extension Configuration.CertificateUser: NamedSection {}
 extension Configuration.RateLimit: NamedSection {}
 extension Configuration.TLSRule: NamedSection {}
+extension Configuration.HopLogin: NamedSection {}
 extension Route: NamedSection {}
 
 struct SectionSchema: Sendable {

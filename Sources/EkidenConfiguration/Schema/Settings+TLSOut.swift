@@ -9,7 +9,8 @@ extension Schema {
         """
         What TLS mail must have on its way to some domains, or to some mail hosts whatever they take \
         mail for. A domain's own name beats the longest ".suffix", which beats "*"; domains beat \
-        hosts, and a [[route]] with tls of its own beats both. See docs/DELIVERY.md.
+        hosts. Mail on a [[route]] goes by the route's own tls, else by what there is for its host. \
+        See docs/DELIVERY.md.
         """,
         [
             Setting(
@@ -77,9 +78,17 @@ extension Schema {
             "tls",
             \.tls,
             .optional(.word),
-            default: "delivery.tls",
+            default: "verify with a login, else delivery.tls",
             example: #""verify""#,
             "What TLS mail on this route must have: none, may, encrypt, verify or fingerprint."
+        ),
+        Setting(
+            "login",
+            \.login,
+            .optional(.name),
+            default: "unset",
+            example: #""smarthost""#,
+            "The [[login]] with which mail on this route is handed over."
         ),
         Setting(
             "tls_names",
@@ -147,10 +156,11 @@ extension ValueType<String> {
         decode: { node throws(Misfit) in
             let text = try node.text("a host name", like: "mx.example.org")
             let name = text.hasPrefix(".") ? String(text.dropFirst()) : text
-            guard HostName.complaint(name) == nil || HostAddress(text) != nil else {
+            guard HostName.complaint(name) == nil, HostAddress(name) == nil else {
                 throw Misfit("is a host name or .domain for any name below, not \(quoted(text))")
             }
-            return text.asciiLowercased
+            let folded = text.asciiLowercased
+            return folded.hasSuffix(".") ? String(folded.dropLast()) : folded
         },
         encode: { quoted($0) }
     )

@@ -157,7 +157,7 @@ package struct RateLedger: Sendable {
     private static func key(of subject: RateSubject, under limit: RateLimit) -> Key? {
         if limit.exceptFor.contains(where: { $0.contains(subject.client) }) { return nil }
         switch limit.per {
-        case .client: return .address(subject.client)
+        case .client: return .address(subject.client.customer)
         case .network:
             let length = subject.client.isV4 ? limit.prefixV4 : limit.prefixV6
             return .network(NetworkPrefix(of: subject.client, length: length))

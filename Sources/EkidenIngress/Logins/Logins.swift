@@ -25,12 +25,15 @@ package final class Logins: Sendable {
         var ledger: FailureLedger
         /// Passwords being hashed or waiting for it, in all and per client.
         var pending = 0
+        /// In milliseconds of a processor.
+        var pendingWork = 0
         var pendingOf: [HostAddress: Int] = [:]
     }
 
     /// Passwords being hashed or waiting for it: at some milliseconds each, the last of them still
     /// has its answer within a second or so.
     private static let pendingMax = 128
+    private static let pendingWorkMax = 2000
     private static let pendingPerClientMax = 4
     /// Random bits of our part of a SCRAM nonce, in words.
     private static let nonceWords = 3
@@ -95,12 +98,16 @@ package final class Logins: Sendable {
             guard let known, isValid else { return failed(user, client, loop) }
             return .accepted(known.name)
         case .password(let user, let password):
-            guard enter(client) else {
+            let (name, record) = record(of: user)
+            let work = record.milliseconds
+            guard enter(client, work) else {
                 return .unavailable("too many logins at once; try again", rule: "login-busy")
             }
-            let (name, record) = record(of: user)
             let fits = await workers.run(on: loop) { record.fit(password: password) }
-            leave(client)
+            leave(client, work)
+            guard let fits else {
+                return .unavailable("no memory to check a password; try again", rule: "login-busy")
+            }
             guard fits, let name else { return failed(user, client, loop) }
             return .accepted(name)
         }
@@ -130,32 +137,35 @@ package final class Logins: Sendable {
     private func record(of user: String) -> (name: String?, record: PasswordRecord) {
         state.withLock { state in
             if let known = state.users.user(named: user) { return (known.name, known.record) }
+            let secret = state.users.secret ?? ownSecret
             return (
                 nil,
                 PasswordRecord(
                     imaginaryFor: user.asciiLowercased,
-                    secret: state.users.secret ?? ownSecret,
-                    cost: state.users.usualCost
+                    secret: secret,
+                    cost: state.users.cost(forNobody: user.asciiLowercased, secret: secret)
                 )
             )
         }
     }
 
-    private func enter(_ client: HostAddress) -> Bool {
+    private func enter(_ client: HostAddress, _ work: Int) -> Bool {
         state.withLock { state in
             let own = state.pendingOf[client, default: 0]
-            guard state.pending < Self.pendingMax, own < Self.pendingPerClientMax else {
-                return false
-            }
+            guard state.pending < Self.pendingMax, own < Self.pendingPerClientMax,
+                state.pending == 0 || state.pendingWork + work <= Self.pendingWorkMax
+            else { return false }
             state.pending += 1
+            state.pendingWork += work
             state.pendingOf[client] = own + 1
             return true
         }
     }
 
-    private func leave(_ client: HostAddress) {
+    private func leave(_ client: HostAddress, _ work: Int) {
         state.withLock { state in
             state.pending -= 1
+            state.pendingWork -= work
             let left = (state.pendingOf[client] ?? 1) - 1
             state.pendingOf[client] = left > 0 ? left : nil
         }

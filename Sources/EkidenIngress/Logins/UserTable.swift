@@ -95,23 +95,30 @@ package struct UserTable: Sendable, Equatable {
     /// All users, in the file's order.
     package var all: [User] { users.values.sorted { $0.line < $1.line } }
 
-    /// What the records of made-up users should cost, so that nobody can tell them from real ones:
-    /// what most users' cost.
-    package var usualCost: PasswordRecord.Cost {
-        usual { _ in true } ?? .scram(iterations: ScramKeys.iterationsDefault)
+    /// What the record of a made-up user should cost, so that nobody can tell it from a real one:
+    /// the same for a name each time, and among many names as common as among users.
+    /// - Parameter secret: known to this server alone.
+    package func cost(forNobody name: String, secret: [UInt8]) -> PasswordRecord.Cost {
+        let draw = SHA256.hmac(key: secret, Array(("cost " + name).utf8)).prefix(8)
+            .reduce(UInt64(0)) { $0 << 8 | UInt64($1) }
+        var place = users.isEmpty ? 0 : Int(draw % UInt64(users.count))
+        for (cost, count) in costs.sorted(by: { $0.key.rank < $1.key.rank }) {
+            if place < count { return cost }
+            place -= count
+        }
+        return .scram(iterations: ScramKeys.iterationsDefault)
     }
 
-    /// The same among the users with SCRAM keys.
+    /// The iterations that most users with SCRAM keys have: what a made-up user's challenge says.
     package var usualIterations: Int {
-        let cost = usual { if case .scram = $0 { true } else { false } }
-        guard case .scram(let iterations) = cost else { return ScramKeys.iterationsDefault }
-        return iterations
-    }
-
-    /// The dearest of those that most have.
-    private func usual(_ isMeant: (PasswordRecord.Cost) -> Bool) -> PasswordRecord.Cost? {
-        costs.filter { isMeant($0.key) }
-            .max { ($0.value, $0.key.rank) < ($1.value, $1.key.rank) }?.key
+        var best = (iterations: ScramKeys.iterationsDefault, count: 0)
+        for (cost, count) in costs {
+            guard case .scram(let iterations) = cost else { continue }
+            if (count, iterations) > (best.count, best.count == 0 ? 0 : best.iterations) {
+                best = (iterations, count)
+            }
+        }
+        return best.iterations
     }
 
     // MARK: Changing

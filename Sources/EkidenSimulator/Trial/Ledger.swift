@@ -41,12 +41,15 @@ final class HostTransaction {
     let takenAt: Instant
     /// Which start of the relay it came from.
     let boot: Int
+    /// Under TLS.
+    let isSecure: Bool
     /// When the relay's next word on the connection came: it had read our reply. nil: never.
     var settledAt: Instant?
-    init(host: String, takenAt: Instant, boot: Int) {
+    init(host: String, takenAt: Instant, boot: Int, isSecure: Bool = false) {
         self.host = host
         self.takenAt = takenAt
         self.boot = boot
+        self.isSecure = isSecure
     }
 }
 

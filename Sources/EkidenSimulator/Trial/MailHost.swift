@@ -21,6 +21,9 @@ package struct HostTemper: Sendable {
     package var saysFinal = false
     /// Now and then it knows no postmaster.
     package var refusesPostmaster = false
+    /// Offers STARTTLS; once in so many handshakes it breaks off, 0: never.
+    package var hasTLS = false
+    package var breaksTLS: UInt64 = 0
     package init() {}
 }
 
@@ -115,6 +118,13 @@ final class MailHost: @unchecked Sendable {
         return trouble
     }
 
+    /// What goes wrong with this handshake, if anything.
+    func handshakeTrouble() -> Trouble? {
+        guard temper.breaksTLS > 0, random.once(in: temper.breaksTLS) else { return nil }
+        town.count("host-breaks-tls")
+        return random.once(in: 2) ? .drop : .says("no hello", closes: true)
+    }
+
     enum Trouble {
         case drop
         case silence
@@ -156,6 +166,7 @@ struct HostSession: ~Copyable {
     private var sender: String?
     private var recipients: [String] = []
     private var last: HostTransaction?
+    private var isSecure = false
 
     private static let patience = Duration.seconds(900)
 
@@ -177,6 +188,7 @@ struct HostSession: ~Copyable {
             switch verb {
             case "EHLO": try await answer(.hello, capabilities)
             case "HELO": try await answer(.hello, "250 \(host.name)")
+            case "STAR": try await startTLS()
             case "MAIL": try await mail(line)
             case "RCPT": try await recipient(line)
             case "DATA": try await data()
@@ -196,10 +208,28 @@ struct HostSession: ~Copyable {
         if host.temper.hasPipelining { lines.append("PIPELINING") }
         if host.temper.hasSize { lines.append("SIZE 100000000") }
         if host.temper.hasEightBit { lines.append("8BITMIME") }
+        if host.temper.hasTLS, !isSecure { lines.append("STARTTLS") }
         lines.append("ENHANCEDSTATUSCODES")
         return lines.enumerated().map { index, line in
             (index == lines.count - 1 ? "250 " : "250-") + line
         }.joined(separator: "\r\n")
+    }
+
+    private mutating func startTLS() async throws {
+        guard host.temper.hasTLS, !isSecure else { return try await say("503 5.5.1 not here") }
+        guard try await answer(.hello, "220 2.0.0 go on") else { return }
+        switch host.handshakeTrouble() {
+        case nil: break
+        case .says(let text, _):
+            try await wire.say(text, within: Self.patience)
+            throw Closed()
+        case .drop, .silence, .losesReply: throw Closed()
+        }
+        wire.connection.setDeadline(wire.connection.loop.now() + Self.patience)
+        _ = try await wire.connection.secure(with: SimTLSEngine())
+        isSecure = true
+        host.shared.count("host-secured")
+        reset()
     }
 
     private mutating func reset() {
@@ -310,7 +340,8 @@ struct HostSession: ~Copyable {
         let transaction = HostTransaction(
             host: host.name,
             takenAt: host.shared.world.instant,
-            boot: boot
+            boot: boot,
+            isSecure: isSecure
         )
         host.shared.arrived(message, from: sender, to: recipients, transaction)
         return transaction

@@ -17,6 +17,7 @@ extension Town {
     ) {
         let names = recipients.joined(separator: ",")
         trace.note("\(transaction.host) took \(message.count) bytes from <\(sender)> to \(names)")
+        checkSecurity(of: transaction, recipients)
         if recipients.contains(where: { $0.hasPrefix("s.") || $0.hasPrefix("postmaster") }) {
             let text = String(decoding: message, as: UTF8.self)
             return reportArrived(text, from: sender, to: recipients, transaction)
@@ -41,6 +42,14 @@ extension Town {
                 ledger.violation("\(place.text) was delivered while it was held")
             }
             ledger.arrivals[place, default: []].append(transaction)
+        }
+    }
+
+    /// Nothing goes in the clear where policy asks for TLS.
+    private func checkSecurity(of transaction: HostTransaction, _ recipients: [String]) {
+        if transaction.isSecure { return }
+        for recipient in recipients where plan.mustBeSecure(recipient) {
+            ledger.violation("\(recipient) has TLS for a policy, and got mail in the clear")
         }
     }
 

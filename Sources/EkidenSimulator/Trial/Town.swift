@@ -139,9 +139,12 @@ package final class Town: @unchecked Sendable {
             + (open.first?.text ?? "none")
     }
 
-    private func noteHosts(_ names: [String], of domain: String, site: String) {
+    /// - Parameter site: what domains with the same hosts share; with TLS for a policy not with those
+    ///   without.
+    private func noteHosts(_ names: [String], of domain: TrialDomain, site: String? = nil) {
+        let site = (site ?? names.sorted().joined(separator: ",")) + (domain.needsTLS ? "+tls" : "")
         for name in names {
-            hostsEver[domain, default: []].insert(name)
+            hostsEver[domain.name, default: []].insert(name)
             sitesEver[name, default: []].insert(site)
         }
     }
@@ -172,14 +175,10 @@ package final class Town: @unchecked Sendable {
                 }
                 names.zones.setMX(domain.name, exchangers)
                 let hostNames = exchangers.map { $0.1 }
-                noteHosts(
-                    hostNames,
-                    of: domain.name,
-                    site: hostNames.sorted().joined(separator: ",")
-                )
+                noteHosts(hostNames, of: domain)
             case .address:
                 names.zones.setAddresses(domain.name, [Self.address(ofHost: domain.hosts[0])])
-                noteHosts([hosts[domain.hosts[0]].name], of: domain.name, site: domain.name)
+                noteHosts([hosts[domain.hosts[0]].name], of: domain, site: domain.name)
             case .null: names.zones.setNullMX(domain.name)
             case .missing: names.zones.remove(domain.name)
             case .dead:
@@ -256,7 +255,7 @@ package final class Town: @unchecked Sendable {
         guard plan.domains[index].kind == .steady else { return }
         // The last host is the reports' own.
         let host = random.int(in: 0...hosts.count - 2)
-        noteHosts([hosts[host].name], of: plan.domains[index].name, site: hosts[host].name)
+        noteHosts([hosts[host].name], of: plan.domains[index])
         names.zones.setMX(plan.domains[index].name, [(5, hosts[host].name)])
     }
 
@@ -276,6 +275,7 @@ package final class Town: @unchecked Sendable {
         for host in hosts {
             host.temper.trouble = 0
             host.temper.dribbles = false
+            host.temper.breaksTLS = 0
             host.start()
         }
         watch()

@@ -97,6 +97,8 @@ package struct TrialDomain {
     let kind: Kind
     /// Numbers of its hosts, best first.
     var hosts: [Int]
+    /// Its mail goes under TLS or not at all.
+    var needsTLS = false
 }
 
 struct TrialClient {
@@ -167,6 +169,7 @@ package struct TrialPlan {
         logins = Self.ways(seed).pick(TrialLogins.allCases)
         rotOneIn = Self.drawRot(seed, diet)
         drawHosts(random.branch())
+        drawOutboundTLS()
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
     }
@@ -207,6 +210,24 @@ package struct TrialPlan {
         tempers.append(temper)
         domains.append(TrialDomain(name: Self.origin, kind: .steady, hosts: [hostCount]))
         hostCount += 1
+    }
+
+    /// In a third of the worlds no host has TLS, in a third some have, in a third all: then some
+    /// domains insist on it.
+    private mutating func drawOutboundTLS() {
+        let random = Self.ways(seed, 1000)
+        let kind = random.below(3)
+        for index in tempers.indices {
+            tempers[index].hasTLS = kind == 2 || kind == 1 && random.once(in: 2)
+            tempers[index].breaksTLS = random.pick([0, 0, 3, 1])
+        }
+        guard kind == 2 else { return }
+        for index in domains.indices { domains[index].needsTLS = random.once(in: 3) }
+    }
+
+    /// Whether the relay's policy for the recipient's domain asks for TLS.
+    func mustBeSecure(_ recipient: String) -> Bool {
+        domains.contains { $0.needsTLS && recipient.hasSuffix("@" + $0.name) }
     }
 
     private mutating func drawLetters(_ random: SimRandom, _ diet: Diet) {
@@ -353,6 +374,17 @@ package struct TrialPlan {
             """
     }
 
+    private var outboundTLSSettings: String {
+        let domains = domains.filter(\.needsTLS).map { "\"\($0.name)\"" }
+        if domains.isEmpty { return "" }
+        return """
+            [[tls_policy]]
+            name = "secured"
+            domains = [\(domains.joined(separator: ", "))]
+            level = "encrypt"
+            """
+    }
+
     private var loginSettings: String {
         if logins == .none { return "" }
         return """
@@ -387,6 +419,7 @@ package struct TrialPlan {
         max_connections = \(poolMax)
         [sites]
         connections_max = \(connectionsMax)
+        \(outboundTLSSettings)
         """
     }
 }

@@ -1,6 +1,7 @@
 // `ekiden config check|explain|example`: everything about settings that needs no daemon.
 
 import EkidenConfiguration
+import EkidenIngress
 import EkidenLinux
 import EkidenRelay
 import EkidenRuntime
@@ -37,8 +38,9 @@ private let configCheckCommand = Command(
             (path, maxBytes) throws(FileProblem) in
             try LinuxFiles().readNow(path, maxBytes: maxBytes)
         }
-        for problem in lists { console.print("\(file): error: " + printable(problem)) }
-        if !lists.isEmpty { return .negative }
+        let secrets = secretProblems(inspection.configuration)
+        for problem in lists + secrets { console.print("\(file): error: " + printable(problem)) }
+        if !lists.isEmpty || !secrets.isEmpty { return .negative }
         console.print(
             inspection.warnings.isEmpty
                 ? "\(file): ok"
@@ -56,7 +58,35 @@ private func certificateProblem(_ configuration: Configuration) -> String? {
             return "listener \"\(listener.name)\" can have no TLS: \(error.text)"
         }
     }
+    for settings in configuration.outboundTLSSettings {
+        do throws(TLSFailure) { _ = try OpenSSLProvider().connector(settings) } catch {
+            return "mail can't go out under TLS: \(error.text)"
+        }
+    }
     return nil
+}
+
+/// What keeps the files of users and logins from being used, as a start would find it.
+private func secretProblems(_ configuration: Configuration) -> [String] {
+    var problems: [String] = []
+    if let path = configuration.auth.users {
+        do throws(FileProblem) {
+            let bytes = try LinuxFiles().readNow(path, maxBytes: UserTable.bytesMax)
+            do throws(UserTableProblem) { _ = try UserTable(parsing: bytes) } catch {
+                problems.append("can't use \(path) (auth.users): line \(error.line): \(error.text)")
+            }
+        } catch {
+            problems.append("can't use \(path) (auth.users): \(error.text)")
+        }
+    }
+    for login in configuration.hopLogins {
+        for path in [login.passwordFile, login.tokenFile].compactMap({ $0 })
+        where access(path, R_OK) != 0 {
+            let words = systemWords()
+            problems.append("can't use login \"\(login.name)\": can't read \(path): \(words)")
+        }
+    }
+    return problems
 }
 
 private let configExplainCommand = Command(

@@ -210,7 +210,9 @@ enum MailFuzz {
         var session = ClientSession(
             helloName: "relay.example",
             host: host,
-            tls: TLSPolicy(level)
+            tls: TLSPolicy(level),
+            login: input.has(7) && level == .encrypt
+                ? ClientLogin(name: "l", user: "u", secret: .password([0x70]), nonce: "n") : nil
         )
         var output = BytesBuilder()
         greeting: while true {
@@ -223,6 +225,7 @@ enum MailFuzz {
                 }
                 session.received(reply)
             case .secure: session.secured(TLSFacts(version: "TLSv1.3", cipher: "C"))
+            case .derive: session.derived([UInt8](repeating: 1, count: 32))
             case .ready:
                 demand(level != .encrypt || session.security != nil, "mail goes in the clear")
                 break greeting

@@ -129,6 +129,20 @@ import Testing
         #expect(town.ledger.violations.contains { $0.contains("did not come with ESMTPSB") })
     }
 
+    @Test func `mail in the clear is found where policy asks for TLS`() throws {
+        let seed = try #require(
+            (1...50).first { TrialPlan(seed: $0).domains.contains { $0.needsTLS } }
+        )
+        let town = try Town(TrialPlan(seed: seed))
+        let letter = try #require(
+            town.plan.letters.first { $0.recipients.contains { town.plan.mustBeSecure($0) } }
+        )
+        let bytes = message(letter, "A1", of: town)
+        town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
+        town.arrived(bytes, from: letter.sender ?? "", to: letter.recipients, taken(town))
+        #expect(town.ledger.violations.contains { $0.contains("in the clear") })
+    }
+
     @Test func `what is nowhere is found`() throws {
         let town = try town()
         let letter = try letter(town)

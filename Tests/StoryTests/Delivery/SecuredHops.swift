@@ -269,3 +269,106 @@ private func policy(_ text: String) -> String {
         _ = home
     }
 }
+
+/// A smarthost that takes mail from "relay" alone, and a route to it.
+private func withSmarthost(
+    scheme: String,
+    _ body: @Sendable @escaping (Stage, SecondRelay) throws -> Void
+) async throws {
+    try await story { stage in
+        let add = try Child.run(
+            "/bin/sh",
+            [
+                "-c",
+                "echo sesame | \(Stage.binary) user add relay --password-stdin --scheme \(scheme)"
+                    + " --users \(stage.directory)/users",
+            ]
+        )
+        try #require(add.status == 0, "\(add.text)")
+        let second = try SecondRelay(
+            stage,
+            listener: "tls = \"required\"\nauth = \"required\"",
+            more: "[auth]\nusers = \"\(stage.directory)/users\""
+        )
+        defer { second.end() }
+        try stage.setSecret("sesame")
+        stage.settings["delivery.tls_authorities"] = stage.directory + "/second.pem"
+        stage.more = """
+
+            [[login]]
+            name = "smarthost"
+            user = "relay"
+            password_file = "\(stage.directory)/secret"
+            [[route]]
+            name = "smarthost"
+            domains = ["*"]
+            hosts = ["mx10.test:\(Stage.mailPort)"]
+            login = "smarthost"
+            """
+        try stage.restart()
+        try body(stage, second)
+    }
+}
+
+extension Stage {
+    fileprivate func setSecret(_ text: String) throws {
+        let path = directory + "/secret"
+        try (text + "\n").write(toFile: path, atomically: true, encoding: .utf8)
+        chmod(path, 0o600)
+    }
+}
+
+@Test(arguments: ["scram", "scrypt"])
+func `mail goes through a smarthost that wants a login`(scheme: String) async throws {
+    try await withSmarthost(scheme: scheme) { stage, second in
+        if scheme == "scrypt" {
+            // Who has an scrypt hash can't be logged in by SCRAM.
+            stage.more = stage.more.replacingOccurrences(
+                of: "user = \"relay\"",
+                with: "user = \"relay\"\nmechanisms = [\"PLAIN\"]"
+            )
+            try stage.reload()
+        }
+        try stage.submit(to: "bob@any.test", message: letter())
+        #expect(try second.peer.mail(1)[0].text.contains("with ESMTPSA"))
+        #expect(try stage.logged("delivered")["verify"] == "ok")
+        let used = scheme == "scram" ? "SCRAM-SHA-256-PLUS" : "PLAIN"
+        #expect(second.text.contains("\"mechanism\":\"\(used)\""), "\(second.text)")
+        #expect(!stage.logText.contains("sesame"))
+    }
+}
+
+@Test func `a refused login stops the route, not the mail, and a new password mends it`()
+    async throws
+{
+    try await withSmarthost(scheme: "scram") { stage, second in
+        try stage.setSecret("tahini")
+        try stage.submit(to: "first@any.test", message: letter())
+        let line = try stage.logged("deferred") { $0["because"] == "login-failed" }
+        #expect(line["reply"].hasPrefix("535 5.7.8"), "\(line)")
+        try stage.logged("site") { $0["state"] == "backing-off" }
+        // From then on one probe at a time asks, and not each message.
+        func failures() -> Int {
+            second.text.components(separatedBy: "\"result\":\"failed\"").count - 1
+        }
+        let before = failures()
+        for number in 0..<10 {
+            try stage.submit(to: "r\(number)@any.test", message: letter())
+        }
+        sleep(3)
+        #expect(failures() - before <= 5, "\(failures() - before)")
+        try stage.setSecret("sesame")
+        try second.peer.mail(11, within: 40)
+        #expect(!stage.logText.contains("tahini") && !stage.logText.contains("sesame"))
+    }
+}
+
+@Test func `a secret that others can read is not used`() async throws {
+    try await withSmarthost(scheme: "scram") { stage, second in
+        chmod(stage.directory + "/secret", 0o644)
+        try stage.submit(to: "bob@any.test", message: letter())
+        let line = try stage.logged("deferred")
+        #expect(line["because"] == "login-unavailable" && line["reply"].contains("chmod 640"))
+        #expect(second.peer.received.isEmpty)
+    }
+}
