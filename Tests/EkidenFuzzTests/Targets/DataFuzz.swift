@@ -27,7 +27,8 @@ enum DataFuzz {
     static func names(_ input: [UInt8]) {
         let input = FuzzInput(input)
         let types = [RecordType.mx, RecordType.a, RecordType.aaaa, RecordType.cname]
-        var inquiry = Inquiry(NameQuestion(name: "example.org", type: types[input.choice & 3]))
+        let type = input.has(7) ? RecordType.ptr : types[input.choice & 3]
+        var inquiry = Inquiry(NameQuestion(name: "example.org", type: type))
         if case .done(let lookup, _) = inquiry.take(input.bytes) { _ = "\(lookup)" }
         if let answer = Answer(input.bytes) {
             demand(
@@ -36,6 +37,11 @@ enum DataFuzz {
             )
         }
         _ = HostTable(text: input.bytes)
+        // A name for the DNS is one, and stays what it is.
+        if let name = Domain(String(decoding: input.bytes, as: UTF8.self)).lookupName {
+            demand(name.utf8.allSatisfy { $0 < 0x80 }, "a name to look up beyond ASCII")
+            demand(Domain(name).lookupName == name, "looked up again it is another name")
+        }
     }
 
     static func configuration(_ input: [UInt8]) {
@@ -47,6 +53,22 @@ enum DataFuzz {
 
     static func users(_ input: [UInt8]) {
         if let table = try? UserTable(parsing: input) { _ = table.user(named: "anna") }
+    }
+
+    /// Whatever is asked of a list that was taken has an answer.
+    static func lists(_ input: [UInt8]) {
+        let input = FuzzInput(input)
+        let forms = [ListForm.clients, .mailboxes, .recipients, .senders]
+        let form = forms[input.choice & 3]
+        do throws(EntryListProblem) {
+            let list = try EntryList(parsing: input.bytes, as: form)
+            _ = list.match(.v4(0xc000_0201))
+            let address = Address(localPart: "a.b", domain: Domain("x.example.org"))
+            demand(!list.isEmpty || list.match(address) == nil, "an empty list has an address")
+            demand(list.count > 0 || list.isEmpty, "nothing in it, and not empty")
+        } catch {
+            demand(!error.lines.isEmpty && !error.text.utf8.contains(10), "no sentence, or two")
+        }
     }
 
     /// What is understood is understood the same when we say it.

@@ -20,6 +20,8 @@ enum FuzzTarget: String, CaseIterable, Sendable {
     case names
     case configuration
     case users
+    /// A file of clients, mailboxes, recipients or senders.
+    case lists
     /// A line on the control socket.
     case control
     /// What is in a frame of the spool.
@@ -38,6 +40,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .names: DataFuzz.names(input)
         case .configuration: DataFuzz.configuration(input)
         case .users: DataFuzz.users(input)
+        case .lists: DataFuzz.lists(input)
         case .control: DataFuzz.control(input)
         case .records: SpoolFuzz.records(input)
         case .segment: SpoolFuzz.segment(input)

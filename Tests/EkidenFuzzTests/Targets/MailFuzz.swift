@@ -35,6 +35,7 @@ enum MailFuzz {
             certificateLogin: input.has(7) ? "anna" : nil,
             mayLogInWithoutTLS: input.has(6)
         )
+        driver.session.mayOverride = true
         for piece in pieces where !driver.isClosed {
             driver.receive(piece)
             checkReplies(driver.takeOutput())
