@@ -132,3 +132,168 @@ import Testing
         #expect(check.status == 1 && check.text.contains("mail.key"), "\(check.text)")
     }
 }
+
+@Test func `the name asked for chooses the certificate, sessions are resumed, old TLS is refused`()
+    async throws
+{
+    try await story(starts: false) { stage in
+        try stage.secure()
+        try stage.makeCertificate("two", for: "two.relay.test")
+        stage.more += """
+
+            [[certificate]]
+            name = "two"
+            chain = "\(stage.directory)/two.pem"
+            key = "\(stage.directory)/two.key"
+            """
+        try stage.start()
+        let said = try stage.python(
+            """
+            import hashlib, warnings
+            warnings.simplefilter("ignore")
+            def loose(newest=None):
+                c = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+                c.check_hostname, c.verify_mode = False, ssl.CERT_NONE
+                if newest: c.maximum_version = newest
+                return c
+            def look(name, context, session=None):
+                raw = socket.create_connection((at, 2465))
+                s = context.wrap_socket(raw, server_hostname=name, session=session)
+                s.recv(200)
+                seen = hashlib.sha256(s.getpeercert(True)).hexdigest()
+                return seen, s
+            seen = [look(n, loose())[0] for n in
+                ("mail.relay.test", "two.relay.test", "nobody.relay.test", None)]
+            print(seen[0] != seen[1], seen[2] == seen[0], seen[3] == seen[0])
+            twelve = loose(ssl.TLSVersion.TLSv1_2)
+            first = look("mail.relay.test", twelve)[1]
+            second = look("mail.relay.test", twelve, first.session)[1]
+            print(first.session_reused, second.session_reused, second.version())
+            old = loose(ssl.TLSVersion.TLSv1_1)
+            old.minimum_version = ssl.TLSVersion.TLSv1
+            old.set_ciphers("ALL:@SECLEVEL=0")
+            try:
+                look("mail.relay.test", old)
+                print("old TLS was taken")
+            except (ssl.SSLError, OSError):
+                print("refused")
+            """
+        )
+        #expect(said == "True True True\nFalse True TLSv1.2\nrefused\n", "\(said)")
+    }
+}
+
+@Test func `a session outlives the certificate it began with`() async throws {
+    try await story(starts: false) { stage in
+        try stage.secure()
+        try stage.makeCertificate("other", for: "mail.relay.test")
+        try stage.start()
+        let said = try stage.python(
+            """
+            import hashlib, shutil, time
+            loose = ssl.create_default_context()
+            loose.check_hostname, loose.verify_mode = False, ssl.CERT_NONE
+            def fresh():
+                c = smtplib.SMTP_SSL(at, 2465, "client.test", context=loose)
+                return c, hashlib.sha256(c.sock.getpeercert(True)).hexdigest()
+            held, old = fresh()
+            for end in ("key", "pem"):
+                shutil.copy("\(stage.directory)/other." + end, "\(stage.directory)/mail." + end)
+            for n in range(60):
+                time.sleep(0.5)
+                new = fresh()[1]
+                if new != old: break
+            print(new != old, held.noop()[0])
+            held.sendmail("a@origin.test", ["bob@example.test"], "Subject: x\\r\\n\\r\\n")
+            """
+        )
+        #expect(said == "True 250\n", "\(said)")
+    }
+}
+
+@Test func `where a client's certificate is required nobody comes in without it`() async throws {
+    try await story(starts: false) { stage in
+        try stage.makeCertificate("mail", for: "mail.relay.test")
+        try stage.makeCertificate("app", for: "app.test")
+        stage.more += """
+
+            [[certificate]]
+            name = "mail"
+            chain = "\(stage.directory)/mail.pem"
+            key = "\(stage.directory)/mail.key"
+            [[listener]]
+            name = "apps"
+            role = "submissions"
+            listen = ["\(stage.address(1)):2465"]
+            relay_for = ["127.0.0.0/8"]
+            client_certificate = "required"
+            client_authorities = "\(stage.directory)/app.pem"
+            """
+        try stage.start()
+        let said = try stage.python(
+            """
+            context.check_hostname = False
+            def hello(certificate):
+                if certificate:
+                    path = "\(stage.directory)/" + certificate
+                    context.load_cert_chain(path + ".pem", path + ".key")
+                try:
+                    with smtplib.SMTP_SSL(at, 2465, "client.test", context=context) as c:
+                        return c.ehlo()[0]
+                except (ssl.SSLError, OSError, smtplib.SMTPException):
+                    return "refused"
+            # The last one is not vouched for.
+            print(hello(None), hello("app"), hello("mail"))
+            """
+        )
+        #expect(said == "refused 250 refused\n", "\(said)")
+        #expect(stage.log("rejected") { $0["rule"] == "tls-handshake" }.count >= 2)
+    }
+}
+
+@Test func `a balancer's header and the client's handshake may come in one piece`() async throws {
+    try await story(["listener.proxy_from": "[\"127.0.0.0/8\"]"], starts: false) { stage in
+        try stage.makeCertificate("mail", for: "mail.relay.test")
+        stage.more += """
+
+            [[certificate]]
+            name = "mail"
+            chain = "\(stage.directory)/mail.pem"
+            key = "\(stage.directory)/mail.key"
+            [[listener]]
+            name = "submissions"
+            role = "submissions"
+            listen = ["\(stage.address(1)):2465"]
+            relay_for = ["10.0.0.0/8"]
+            proxy_from = ["127.0.0.0/8"]
+            """
+        let mx = try stage.host()
+        try stage.start()
+        let said = try stage.python(
+            """
+            raw = socket.create_connection((at, 2465))
+            coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+            tls = context.wrap_bio(coming, going, server_hostname="mail.relay.test")
+            def step(what):
+                while True:
+                    try:
+                        result = what()
+                        raw.sendall(going.read())
+                        return result
+                    except ssl.SSLWantReadError:
+                        raw.sendall(header.pop() + going.read() if header else going.read())
+                        coming.write(raw.recv(10000))
+            header = [b"PROXY TCP4 10.1.2.3 198.51.100.2 4711 465\\r\\n"]
+            step(tls.do_handshake)
+            def say(line):
+                if line: step(lambda: tls.write(line.encode() + b"\\r\\n"))
+                return step(lambda: tls.read(2000)).decode().split()[0][:3]
+            lines = ["", "EHLO c", "MAIL FROM:<a@origin.test>", "RCPT TO:<bob@example.test>", "DATA",
+                "Subject: x\\r\\n\\r\\n."]
+            print([say(line) for line in lines])
+            """
+        )
+        #expect(said == "['220', '250', '250', '250', '354', '250']\n", "\(said)")
+        #expect(try mx.mail(1)[0].text.contains("[10.1.2.3]"))
+    }
+}
