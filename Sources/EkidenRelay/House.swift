@@ -75,12 +75,13 @@ final class House: Sendable {
 
     /// Who we are at a site; nil where nobody asks.
     func login(at site: Site) async throws(FileTrouble) -> ClientLogin? {
-        let configuration = settings.configuration
+        let settings = settings
         guard site.id.text.hasPrefix("route:"),
-            let route = configuration.routes.route(named: String(site.id.text.dropFirst(6))),
-            let settings = route.login.flatMap({ configuration.hopLogin(named: $0) })
+            let route = settings.routes.route(named: String(site.id.text.dropFirst(6))),
+            let name = route.login,
+            let login = settings.configuration.hopLogin(named: name)
         else { return nil }
-        return try await logins.login(settings)
+        return try await logins.login(login)
     }
 
     // MARK: Outcome

@@ -5,8 +5,9 @@ import EkidenConfiguration
 import EkidenMail
 import EkidenRuntime
 
-/// The rules of one configuration.
-struct OutboundTLS: Sendable {
+/// The rules of one configuration. An object: it is asked for each transaction, and a copy of the
+/// configuration is dear.
+final class OutboundTLS: Sendable {
     private let configuration: Configuration
     /// Rules by the domains of recipients, and by mail hosts; looked up as routes are.
     private let byDomain: RouteTable
