@@ -299,7 +299,11 @@ struct IngressSession: ~Copyable {
             return true
         } catch {
             switch error {
-            case .connection(let failure): throw failure
+            case .connection(let failure):
+                // Whether the relay stops or the client was too slow: words in the clear would be
+                // taken for a part of the handshake.
+                if failure == .timedOut { log(.timeout(policy.session), rule: "timeout") }
+                throw .lost
             case .handshake(let failure):
                 log(
                     Reply(421, EnhancedStatus(4, 7, 0), "TLS handshake failed: " + failure.text),

@@ -76,6 +76,10 @@ extension MailClient {
         if way.isSecure {
             try await wire.say("STARTTLS", within: Self.patience)
             try await expect(&wire, 220)
+            guard wire.connection.unread.isEmpty else {
+                town.ledger.violation("words in the clear behind the answer to STARTTLS")
+                throw IOFailure.lost
+            }
             wire.connection.setDeadline(town.outside.now() + Self.patience)
             _ = try await wire.connection.secure(with: SimTLSEngine(askingFor: "relay.test"))
             try await hello(&wire)

@@ -297,3 +297,19 @@ import Testing
         #expect(try mx.mail(1)[0].text.contains("[10.1.2.3]"))
     }
 }
+
+@Test func `a relay that stops in the middle of a handshake says nothing in the clear`()
+    async throws
+{
+    try await story(starts: false) { stage in
+        try stage.secure()
+        try stage.start()
+        let client = try stage.client()
+        try client.say("STARTTLS", expecting: "220 2.0.0")
+        let waiting = try stage.client()
+        try stage.stopRelay()
+        #expect(try client.rest().isEmpty)
+        // Who is between commands is told.
+        #expect(try waiting.rest().hasPrefix("421 "))
+    }
+}
