@@ -240,7 +240,16 @@ final class SegmentSupply: @unchecked Sendable {
         var name = path
         let mark = names.mark()
         do throws(DiskFailure) {
-            if path != new { try await disk.rename(path, to: new) }
+            if path == new {
+                // The sync failed when it got that name, and a later one proves nothing for it.
+                name = SegmentName.spare(nextNumber)
+                nextNumber += 1
+                do { try await disk.rename(path, to: name) } catch {
+                    name = path
+                    throw error
+                }
+            }
+            try await disk.rename(name, to: new)
             name = new
             try await names.sync(since: mark)
         } catch {
