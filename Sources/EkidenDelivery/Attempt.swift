@@ -153,7 +153,7 @@ extension DeliverySession {
         let began = loop.now()
         let login: ClientLogin?
         do throws(LoginTrouble) {
-            login = try await door.login(at: progress.job.site)
+            login = try await door.login(for: progress.job.nextHop)
         } catch {
             return Self.noLogin(error)
         }
@@ -314,11 +314,10 @@ extension DeliverySession {
 
     /// RFC 8689 §4.2.1: a message that requires TLS does not wait for a host to learn it.
     private static func asRequired(_ failure: Failure) -> Failure {
-        let reasons: [Reason] = [.tlsUnavailable, .tlsFailed, .tlsUnverified]
-        // 454: not now.
-        guard reasons.contains(failure.reason), failure.reply?.isTransient != true else {
-            return failure
-        }
+        // 454 is "not now"; and a handshake that broke may have been the network's fault.
+        guard failure.reason == .tlsUnavailable || failure.reason == .tlsUnverified,
+            failure.reply?.isTransient != true
+        else { return failure }
         return Failure(
             scope: .message,
             isPermanent: true,

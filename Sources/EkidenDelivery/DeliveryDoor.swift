@@ -52,8 +52,8 @@ package protocol DeliveryDoor: Sendable {
         under policy: TLSPolicy
     ) throws(TLSFailure) -> any TLSEngine
 
-    /// Who we are at that site; nil where nobody asks. Errors: the secret can't be read.
-    func login(at site: Site) async throws(LoginTrouble) -> ClientLogin?
+    /// Who we are at that next hop; nil where nobody asks. Errors: the secret can't be read.
+    func login(for nextHop: NextHop) async throws(LoginTrouble) -> ClientLogin?
 
     /// SaltedPassword of RFC 5802 §3, which takes a while.
     func salted(_ password: [UInt8], _ question: ScramQuestion) async -> [UInt8]

@@ -73,12 +73,11 @@ final class House: Sendable {
         )
     }
 
-    /// Who we are at a site; nil where nobody asks.
-    func login(at site: Site) async throws(FileTrouble) -> ClientLogin? {
+    /// Who we are at a next hop; nil where nobody asks.
+    func login(for nextHop: NextHop) async throws(FileTrouble) -> ClientLogin? {
         let settings = settings
-        guard site.id.text.hasPrefix("route:"),
-            let route = settings.routes.route(named: String(site.id.text.dropFirst(6))),
-            let name = route.login,
+        guard case .route(let route) = nextHop,
+            let name = settings.routes.route(named: route)?.login,
             let login = settings.configuration.hopLogin(named: name)
         else { return nil }
         return try await logins.login(login)

@@ -94,9 +94,9 @@ final class SessionDesk: DeliveryDoor {
         try house.tlsEngine(to: exchange, under: policy)
     }
 
-    func login(at site: Site) async throws(LoginTrouble) -> ClientLogin? {
+    func login(for nextHop: NextHop) async throws(LoginTrouble) -> ClientLogin? {
         do throws(FileTrouble) {
-            return try await house.login(at: site)
+            return try await house.login(for: nextHop)
         } catch {
             throw LoginTrouble(error.text)
         }
