@@ -234,8 +234,10 @@ extension DeliverySession {
     ) async {
         guard var current = peer.take() else { return }
         let policy = tlsPolicy(at: current.exchange, progress)
-        guard current.satisfies(policy) else {
-            // It was good enough for the mail before.
+        guard current.satisfies(policy),
+            current.loginName == door.loginName(for: progress.job.nextHop)
+        else {
+            // It was good enough for the mail before, or for the configuration then.
             await current.quit()
             return
         }

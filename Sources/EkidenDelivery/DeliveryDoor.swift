@@ -52,6 +52,9 @@ package protocol DeliveryDoor: Sendable {
         under policy: TLSPolicy
     ) throws(TLSFailure) -> any TLSEngine
 
+    /// The name of the login for that next hop; nil where nobody asks.
+    func loginName(for nextHop: NextHop) -> String?
+
     /// Who we are at that next hop; nil where nobody asks. Errors: the secret can't be read.
     func login(for nextHop: NextHop) async throws(LoginTrouble) -> ClientLogin?
 

@@ -15,6 +15,7 @@ struct PeerConnection: ~Copyable {
     /// What the connection was opened under.
     let policy: TLSPolicy
     private let login: ClientLogin?
+    var loginName: String? { login?.name }
     let timeouts: ClientTimeouts
     private let crew: SessionCrew
     /// Transactions run so far.

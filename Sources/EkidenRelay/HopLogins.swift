@@ -9,17 +9,16 @@ import EkidenRuntime
 import EkidenSMTP
 import Synchronization
 
-final class HopLogins: Sendable {
+package final class HopLogins: Sendable {
     private let files: any Files
     private let workers: any Workers
     private let secrets: any RandomSource
     /// The last keys hashed: most connections ask for the same. By digest of what they are made of.
     private let hashed = Mutex<[(key: [UInt8], salted: [UInt8])]>([])
 
-    private static let secretBytesMax = 16_384
+    /// Bytes of a secret's file.
+    package static let secretBytesMax = 16_384
     private static let hashedMax = 16
-    /// What others than the owner and its group may do, and the group beyond reading.
-    private static let looseBits: UInt16 = 0o037
 
     init(_ world: RelayWorld) {
         files = world.files
@@ -58,18 +57,14 @@ final class HopLogins: Sendable {
     private func firstLine(of path: String) async throws(FileTrouble) -> [UInt8] {
         do throws(FileProblem) {
             let stamp = try await files.stamp(path)
-            if stamp.mode & Self.looseBits != 0 {
-                let mode = String(stamp.mode & 0o777, radix: 8)
-                throw FileProblem(
-                    path: path,
-                    text: "its mode is \(mode), which lets others in; chmod 640 or stricter"
-                )
+            if let looseness = stamp.looseness {
+                throw FileProblem(path: path, text: "it has " + looseness)
             }
             let bytes = try await files.read(path, maxBytes: Self.secretBytesMax)
             let line = bytes.prefix { $0 != 0x0a }
             return Array(line.last == 0x0d ? line.dropLast() : line)
         } catch {
-            throw FileTrouble(text: error.text)
+            throw FileTrouble(text: "\(path): \(error.text)")
         }
     }
 

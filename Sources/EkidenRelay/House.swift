@@ -75,12 +75,15 @@ final class House: Sendable {
 
     /// Who we are at a next hop; nil where nobody asks.
     func login(for nextHop: NextHop) async throws(FileTrouble) -> ClientLogin? {
-        let settings = settings
-        guard case .route(let route) = nextHop,
-            let name = settings.routes.route(named: route)?.login,
+        guard let name = loginName(for: nextHop),
             let login = settings.configuration.hopLogin(named: name)
         else { return nil }
         return try await logins.login(login)
+    }
+
+    func loginName(for nextHop: NextHop) -> String? {
+        guard case .route(let route) = nextHop else { return nil }
+        return settings.routes.route(named: route)?.login
     }
 
     // MARK: Outcome

@@ -94,6 +94,8 @@ final class SessionDesk: DeliveryDoor {
         try house.tlsEngine(to: exchange, under: policy)
     }
 
+    func loginName(for nextHop: NextHop) -> String? { house.loginName(for: nextHop) }
+
     func login(for nextHop: NextHop) async throws(LoginTrouble) -> ClientLogin? {
         do throws(FileTrouble) {
             return try await house.login(for: nextHop)

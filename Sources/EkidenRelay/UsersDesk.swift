@@ -23,8 +23,6 @@ final class UsersDesk: Sendable {
 
     /// Between two looks at the file.
     private static let interval: Duration = .seconds(3)
-    /// What others than the owner and its group, or the group beyond reading, may do.
-    private static let looseBits: UInt16 = 0o137
 
     /// From a task of the first loop.
     init(_ configuration: Configuration.Auth, in world: RelayWorld) {
@@ -113,10 +111,7 @@ final class UsersDesk: Sendable {
         case .failure(let problem):
             throw FileTrouble(text: "line \(problem.line): \(problem.text)")
         }
-        if stamp.mode & Self.looseBits != 0 {
-            let mode = String(stamp.mode & 0o777, radix: 8)
-            tell(.warning, "\(path) has mode \(mode), which lets others in; chmod 640 or stricter")
-        }
+        if let looseness = stamp.looseness { tell(.warning, "\(path) has \(looseness)") }
         return stamp
     }
 

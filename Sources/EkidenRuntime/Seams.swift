@@ -61,6 +61,13 @@ package struct FileStamp: Sendable, Equatable {
         return age >= .zero && age < .seconds(1)
     }
 
+    /// What is wrong with the mode of a file that keeps a secret: others may do something, or its
+    /// group more than read it. nil: nothing.
+    package var looseness: String? {
+        if mode & 0o037 == 0 { return nil }
+        return "mode \(String(mode & 0o777, radix: 8)), which lets others in; chmod 640 or stricter"
+    }
+
     /// Of a file that is not there.
     package static let absent = FileStamp(
         modified: WallTime(nanoseconds: 0),

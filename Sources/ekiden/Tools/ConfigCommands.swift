@@ -80,10 +80,15 @@ private func secretProblems(_ configuration: Configuration) -> [String] {
         }
     }
     for login in configuration.hopLogins {
-        for path in [login.passwordFile, login.tokenFile].compactMap({ $0 })
-        where access(path, R_OK) != 0 {
-            let words = systemWords()
-            problems.append("can't use login \"\(login.name)\": can't read \(path): \(words)")
+        for path in [login.passwordFile, login.tokenFile].compactMap({ $0 }) {
+            do throws(FileProblem) {
+                let stamp = try LinuxFiles().stampNow(path)
+                _ = try LinuxFiles().readNow(path, maxBytes: HopLogins.secretBytesMax)
+                guard let looseness = stamp.looseness else { continue }
+                problems.append("can't use login \"\(login.name)\": \(path) has \(looseness)")
+            } catch {
+                problems.append("can't use login \"\(login.name)\": \(path): \(error.text)")
+            }
         }
     }
     return problems
