@@ -5,7 +5,7 @@ out at the other end. By hand:
     real_clients.py --binary .build/debug/ekiden
     real_clients.py --binary .build/debug/ekiden --only msmtp,curl --verbose
 
-Clients that are not installed are named and left out; --root names a directory in which packages
+Clients that are not installed are named and left out, but for those of --require; --root names a directory in which packages
 were unpacked that can't be installed beside each other (`dpkg -x`). Postfix and Exim run with a
 configuration of their own, as root only, and touch nothing of the machine's.
 
@@ -30,8 +30,9 @@ import tempfile
 import time
 
 from real_clients_guests import GUESTS, Guest, Letter, Run, Way, run
-from real_clients_house import PASSWORD, USER, Herald, House
+from real_clients_house import PASSWORD, USER, House
 from real_clients_servers import SERVERS
+from real_clients_swaks import swaks_alone
 from test_bed import Broken
 
 # What the protocol is called in Received, by what the client did (RFC 3848).
@@ -257,45 +258,6 @@ def reading_recipients(party, guests):
         party.case("msmtp: -t", act, party.arrival(mail, "ESMTPSA"))
 
 
-def swaks_alone(party, guests):
-    if "swaks" not in guests:
-        return
-    swaks = guests["swaks"]
-
-    def deliver(name, way, options, protocol, **more):
-        mail = letter(party.key(), options=options)
-        party.case(f"swaks: {name}", lambda: swaks.send(way, mail),
-                   party.arrival(mail, protocol, **more))
-
-    deliver("--pipeline", Way("relay"), ["--pipeline"], "ESMTP")
-    deliver("--pipeline, STARTTLS, login", Way("submission", "starttls", "PLAIN"), ["--pipeline"],
-            "ESMTPSA")
-    deliver("--protocol SMTP", Way("relay"), ["--protocol", "SMTP"], "SMTP")
-    for version in ("1", "2"):
-        family = "TCP4" if version == "1" else "AF_INET"
-        proxy = ["--proxy-version", version, "--proxy-family", family,
-                 "--proxy-source", "192.0.2.9", "--proxy-source-port", "4711",
-                 "--proxy-dest", "192.0.2.25", "--proxy-dest-port", "25"]
-        if version == "2":
-            proxy += ["--proxy-protocol", "STREAM", "--proxy-command", "PROXY"]
-        deliver(f"PROXY protocol {version}", Way("balanced"), proxy, "ESMTP",
-                log_has=["client=192.0.2.9:4711"])
-        deliver(f"PROXY protocol {version}, STARTTLS", Way("balanced", "starttls"), proxy, "ESMTPS",
-                log_has=["client=192.0.2.9:4711"])
-    deliver("XCLIENT", Way("proxied"), ["--xclient-addr", "192.0.2.10", "--xclient-port", "4712",
-                                        "--xclient-name", "far.test"], "ESMTP",
-            log_has=["client=192.0.2.10:4712"])
-    deliver("XCLIENT, STARTTLS behind it", Way("proxied", "starttls"),
-            ["--xclient-before-starttls", "--xclient-addr", "192.0.2.10"], "ESMTPS",
-            log_has=["client=192.0.2.10"])
-    mail = letter(party.key())
-    party.case("swaks: no PROXY header where one is needed",
-               lambda: run(["swaks", "--server", "127.0.0.1", "--port",
-                            str(party.house.port["balanced"]), "--to", mail.recipients[0],
-                            "--timeout", "8"]),
-               party.refusal("sent no whole PROXY header in time"))
-
-
 def curl_alone(party, guests):
     if "curl" not in guests:
         return
@@ -310,13 +272,13 @@ def curl_alone(party, guests):
 
 
 def gsasl(party):
-    """The reference implementation of SCRAM; it logs in and goes."""
+    """The reference implementation of SCRAM; it says STARTTLS before EHLO, logs in and goes."""
     if not shutil.which("gsasl"):
         return party.skip("gsasl", "it is not installed")
     for mechanism in ("SCRAM-SHA-256-PLUS", "SCRAM-SHA-256", "PLAIN", "LOGIN"):
         for password, check in ((PASSWORD, None), ("wrong", party.refusal("result=failed"))):
             def act():
-                port = Herald(party.house.port["submission"]).port
+                port = party.house.port["submission"]
                 return run(["gsasl", "--smtp", "--starttls", "--connect", f"localhost:{port}",
                             "--verbose", "--x509-ca-file", party.house.file("ca.pem"),
                             # Where it could bind the channel it insists on it.
@@ -342,7 +304,7 @@ def everything(party, guests, only):
     dsn(party, guests)
     utf8(party, guests)
     reading_recipients(party, guests)
-    swaks_alone(party, guests)
+    swaks_alone(party, guests, letter)
     curl_alone(party, guests)
     if not only or "gsasl" in only:
         gsasl(party)
@@ -374,11 +336,13 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("--binary", required=True)
     parser.add_argument("--only", help="names of clients, with commas between them")
+    parser.add_argument("--require", help="names of clients without which it does not go well")
     parser.add_argument("--root", help="where packages are unpacked")
     parser.add_argument("--verbose", action="store_true", help="all transcripts")
     options = parser.parse_args()
     Guest.root = options.root or Guest.root
     only = options.only.split(",") if options.only else []
+    required = options.require.split(",") if options.require else []
     directory = tempfile.mkdtemp(prefix="ekiden-clients-")
     os.chmod(directory, 0o711)
     house = None
@@ -392,6 +356,7 @@ def main():
     finally:
         if house and not house.stop():
             print("FAILED  the relay did not end as it should")
+    party.failures += [f"{name} is required" for name in required if name in party.skipped]
     print(f"{party.count} letters; {len(party.failures)} failed, {len(party.skipped)} skipped")
     for name in party.failures:
         print(f"  failed: {name}")

@@ -165,42 +165,6 @@ class NextHop:
         self.listener.close()
 
 
-# ---- Before it
-
-
-class Herald:
-    """Says EHLO for a client that begins with STARTTLS (gsasl's command does), and then passes on
-    what both say, untouched: TLS is between the two. For one connection."""
-
-    def __init__(self, port):
-        self.target = port
-        self.listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self.listener.getsockname()[1]
-        threading.Thread(target=self.serve, daemon=True).start()
-
-    def serve(self):
-        client, _ = self.listener.accept()
-        self.listener.close()
-        relay = socket.create_connection(("127.0.0.1", self.target))
-        greeting = relay.recv(4096)
-        relay.sendall(b"EHLO herald.test\r\n")
-        reply = b""
-        while not re.search(rb"^250 .*\r\n\Z", reply, re.MULTILINE):
-            reply += relay.recv(4096)
-        client.sendall(greeting)
-        threading.Thread(target=self.pass_on, args=(client, relay), daemon=True).start()
-        self.pass_on(relay, client)
-
-    @staticmethod
-    def pass_on(source, target):
-        try:
-            while data := source.recv(65536):
-                target.sendall(data)
-            target.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-
 # ---- The relay
 
 
