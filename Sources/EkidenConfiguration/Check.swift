@@ -223,6 +223,13 @@ enum Check {
         for (index, listener) in c.listeners.enumerated() {
             let path = "listener[\(index)]"
             let auth = c.auth(of: listener)
+            if !listener.users.isEmpty, auth == .off, listener.clientCertificate == .off {
+                loading.warning(
+                    at: loading.position(of: path + ".users"),
+                    "listener.users has no effect where nobody can log in; set listener.auth, or "
+                        + "remove it"
+                )
+            }
             if auth != .off, !c.hasUsers {
                 loading.error(
                     at: loading.position(of: path + ".auth"),

@@ -157,6 +157,8 @@ extension Configuration {
         package var xclientFrom: [NetworkPrefix] = []
         /// nil: as its role has it; see `Configuration.auth(of:)`.
         package var auth: AuthMode?
+        /// Empty: all there are.
+        package var users: [String] = []
         package var authWithoutTLSFor: [NetworkPrefix] = []
         /// nil: refuse where there is a list of senders, else off.
         package var senderOwnership: SenderOwnership?

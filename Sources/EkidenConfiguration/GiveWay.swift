@@ -49,9 +49,11 @@ extension Configuration {
         order(("resolver.ttl_min", \.resolver.ttlMin), ("resolver.ttl_max", \.resolver.ttlMax))
         for index in listeners.indices
         where !loading.isSet("listener[\(index)].max_connections_per_client") {
-            let most = listeners[index].maxConnections
+            // A quarter, so that one client never takes all there are; a listener with a single
+            // slot has nothing to divide.
+            let share = max(1, listeners[index].maxConnections / 4)
             listeners[index].maxConnectionsPerClient =
-                min(listeners[index].maxConnectionsPerClient, most)
+                min(listeners[index].maxConnectionsPerClient, share)
         }
     }
 }

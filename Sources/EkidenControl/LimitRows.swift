@@ -38,6 +38,7 @@ package struct ConnectionLimits: Sendable, Equatable {
     /// Those with the most connections, the most first.
     package var clients: [LimitUse] = []
     package var networks: [LimitUse] = []
+    package var session = SessionLimits()
 
     package init(name: String, connections: Int, limit: Int, perClient: Int, perNetwork: Int?) {
         self.name = name
@@ -55,6 +56,7 @@ package struct ConnectionLimits: Sendable, Equatable {
         w.field("limit_per_network", perNetwork)
         w.field("clients", objects: clients) { use, w in use.write(&w) }
         w.field("networks", objects: networks) { use, w in use.write(&w) }
+        w.field("session", object: session) { session, w in session.write(&w) }
     }
 
     init(_ object: JSONObject) throws(JSONProblem) {
@@ -65,6 +67,57 @@ package struct ConnectionLimits: Sendable, Equatable {
         perNetwork = try object.optionalInteger("limit_per_network")
         clients = try LimitUse.list(object, "clients")
         networks = try LimitUse.list(object, "networks")
+        session = try SessionLimits(try object.single("session"))
+    }
+}
+
+/// What one session of a listener may use up, and one message of it. Times in seconds.
+package struct SessionLimits: Sendable, Equatable {
+    package var errors = 0
+    package var commands = 0
+    package var commandSeconds = 0.0
+    /// nil: replies to errors come at once, to the last.
+    package var errorsBeforeTarpit: Int?
+    package var recipients = 0
+    /// nil: messages of any size.
+    package var messageBytes: Int?
+    package var headerBytes = 0
+    package var headerFields = 0
+    package var headerFieldBytes = 0
+    package var receivedFields = 0
+    package var dataBlockSeconds = 0.0
+    package var messageSeconds = 0.0
+
+    package init() {}
+
+    func write(_ w: inout JSONWriter) {
+        w.field("max_errors", errors)
+        w.field("max_commands", commands)
+        w.field("command_timeout", seconds: commandSeconds)
+        w.field("tarpit_after", errorsBeforeTarpit)
+        w.field("max_recipients", recipients)
+        w.field("max_message_size", messageBytes)
+        w.field("max_header_size", headerBytes)
+        w.field("max_header_fields", headerFields)
+        w.field("max_header_field_size", headerFieldBytes)
+        w.field("max_received", receivedFields)
+        w.field("data_block_timeout", seconds: dataBlockSeconds)
+        w.field("message_timeout", seconds: messageSeconds)
+    }
+
+    init(_ object: JSONObject) throws(JSONProblem) {
+        errors = try object.integer("max_errors")
+        commands = try object.integer("max_commands")
+        commandSeconds = try object.number("command_timeout")
+        errorsBeforeTarpit = try object.optionalInteger("tarpit_after")
+        recipients = try object.integer("max_recipients")
+        messageBytes = try object.optionalInteger("max_message_size")
+        headerBytes = try object.integer("max_header_size")
+        headerFields = try object.integer("max_header_fields")
+        headerFieldBytes = try object.integer("max_header_field_size")
+        receivedFields = try object.integer("max_received")
+        dataBlockSeconds = try object.number("data_block_timeout")
+        messageSeconds = try object.number("message_timeout")
     }
 }
 
@@ -131,6 +184,10 @@ package struct LoginLimits: Sendable, Equatable {
     package var users = 0
     package var lockedClients = 0
     package var lockedUsers = 0
+    /// Failures within `windowSeconds` that lock somebody out for `lockoutSeconds`.
+    package var failures = 0
+    package var windowSeconds = 0.0
+    package var lockoutSeconds = 0.0
 
     package init() {}
 
@@ -138,11 +195,17 @@ package struct LoginLimits: Sendable, Equatable {
         w.field("users", users)
         w.field("locked_out_clients", lockedClients)
         w.field("locked_out_users", lockedUsers)
+        w.field("max_failures", failures)
+        w.field("failure_time", seconds: windowSeconds)
+        w.field("lockout_time", seconds: lockoutSeconds)
     }
 
     init(_ object: JSONObject) throws(JSONProblem) {
         users = try object.integer("users")
         lockedClients = try object.integer("locked_out_clients")
         lockedUsers = try object.integer("locked_out_users")
+        failures = try object.integer("max_failures")
+        windowSeconds = try object.number("failure_time")
+        lockoutSeconds = try object.number("lockout_time")
     }
 }

@@ -39,6 +39,11 @@ package struct StatusReport: ControlRow {
         package var acceptsMail = true
         /// Expiry waits for the clock (`ekiden confirm-clock`).
         package var expiryPaused = false
+        /// Mail is taken up to these, and as long as this much is left.
+        package var messagesMax = 0
+        package var bytesMax = 0
+        package var freeBytesMin = 0
+        package var freeInodesMin = 0
         package init() {}
     }
 
@@ -75,6 +80,8 @@ package struct StatusReport: ControlRow {
     package var queue = Queue()
     package var spool = Spool()
     package var resolver = Resolver()
+    /// Those in use.
+    package var certificates: [CertificateRow] = []
     /// Clients that may relay for a while (`ekiden allow`).
     package var allowances = 0
     package var rates = Rates()
@@ -139,6 +146,10 @@ package struct StatusReport: ControlRow {
             w.field("segments", spool.segments)
             w.field("accepts_mail", spool.acceptsMail)
             w.field("expiry_paused", spool.expiryPaused)
+            w.field("max_messages", spool.messagesMax)
+            w.field("max_bytes", spool.bytesMax)
+            w.field("min_free_space", spool.freeBytesMin)
+            w.field("min_free_inodes", spool.freeInodesMin)
         }
         w.field("resolver", object: resolver) { resolver, w in
             w.field("servers", resolver.servers)
@@ -146,6 +157,7 @@ package struct StatusReport: ControlRow {
             w.field("cache_hits", resolver.cacheHits)
             w.field("failures", resolver.failures)
         }
+        w.field("certificates", objects: certificates) { row, w in row.write(&w) }
         w.field("allowances", allowances)
         w.field("rates_per_second", object: rates) { rates, w in
             w.field("accepted", seconds: rates.accepted)
@@ -185,6 +197,9 @@ package struct StatusReport: ControlRow {
         spool = try Spool(try object.single("spool"))
         resolver = try Resolver(try object.single("resolver"))
         rates = try Rates(try object.single("rates_per_second"))
+        for row in try object.objects("certificates") {
+            certificates.append(try CertificateRow(row))
+        }
         sessionsMax = try object.optionalInteger("sessions_max")
         for limits in try object.objects("connections") {
             connections.append(try ConnectionLimits(limits))
@@ -215,6 +230,10 @@ extension StatusReport.Spool {
         segments = try object.integer("segments")
         acceptsMail = try object.flag("accepts_mail")
         expiryPaused = try object.flag("expiry_paused")
+        messagesMax = try object.integer("max_messages")
+        bytesMax = try object.integer("max_bytes")
+        freeBytesMin = try object.integer("min_free_space")
+        freeInodesMin = try object.integer("min_free_inodes")
     }
 }
 
@@ -237,7 +256,7 @@ extension StatusReport.Rates {
 }
 
 extension JSONObject {
-    fileprivate func single(_ name: String) throws(JSONProblem) -> JSONObject {
+    func single(_ name: String) throws(JSONProblem) -> JSONObject {
         guard case .object(let object) = self[name] else { throw .wrongType(name) }
         return object
     }

@@ -91,6 +91,7 @@ struct IngressSession: ~Copyable {
     @inline(never)
     private mutating func noteRights() {
         session.mayOverride = policy.mayOverride(client.endpoint.address)
+        session.offersSCRAM = logins?.offersSCRAM ?? true
         session.mayLogInWithoutTLS = policy.mayLogInWithoutTLS(client.endpoint.address)
     }
 
@@ -341,8 +342,9 @@ struct IngressSession: ~Copyable {
         switch verdict {
         case .admitted:
             return refusalByRate(.connections)
-        case .tooMany:
-            return IntakeRefusal(.tooBusy(policy.session), rule: "max-connections")
+        case .tooMany(let limit):
+            let reply = Reply.tooBusy(policy.session, limit: limit)
+            return IntakeRefusal(reply, rule: "max-connections")
         case .tooManyFromClient(let limit):
             let text = "\(limit) connections from \(client.endpoint.address.text) are enough"
             return IntakeRefusal(

@@ -108,7 +108,10 @@ package struct ListenerPolicy: Sendable {
 
     /// Whose the certificate is; nil: nobody's whom this listener knows.
     package func user(of certificate: PeerCertificate) -> String? {
-        certificateUsers.first { $0.fits(certificate) }?.name
+        guard let user = certificateUsers.first(where: { $0.fits(certificate) })?.name else {
+            return nil
+        }
+        return rules.admits(user: user) ? user : nil
     }
 
     package func isLenient(_ client: HostAddress) -> Bool {
@@ -121,6 +124,9 @@ final class ListenerTerms: Sendable {
     let policy: ListenerPolicy
 
     init(_ policy: ListenerPolicy) { self.policy = policy }
+
+    @inline(never)
+    func admits(user: String) -> Bool { policy.rules.admits(user: user) }
 
     @inline(never)
     func isProxy(_ peer: HostAddress) -> Bool { policy.isProxy(peer) }

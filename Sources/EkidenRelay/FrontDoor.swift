@@ -212,10 +212,9 @@ extension IntakeRefusal {
         switch refusal.kind {
         case .full:
             // RFC 5321 §4.2.3: 452, insufficient system storage; RFC 3463 §3.4: X.3.1.
-            self.init(
-                Reply(452, EnhancedStatus(4, 3, 1), "the queue is full; try again later"),
-                rule: "spool-full"
-            )
+            let limit = refusal.limit.map { " (\($0))" } ?? ""
+            let text = "the queue is full\(limit); try again later"
+            self.init(Reply(452, EnhancedStatus(4, 3, 1), text), rule: "spool-full")
         case .unavailable:
             self.init(
                 Reply(451, EnhancedStatus(4, 3, 0), "the queue's disk is not well; try again"),

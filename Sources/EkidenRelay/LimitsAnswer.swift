@@ -26,6 +26,7 @@ extension Relay {
             )
             limits.clients = ledger.fullestClients(Self.places).map(LimitUse.init)
             limits.networks = ledger.fullestNetworks(Self.places).map(LimitUse.init)
+            limits.session = SessionLimits(policy)
             report.connections.append(limits)
         }
         report.limits = crew.rates.standings(at: now, places: Self.places).map { standing in
@@ -47,6 +48,10 @@ extension Relay {
         logins.users = users.logins.userCount
         logins.lockedClients = locked.clients
         logins.lockedUsers = locked.users
+        let lockout = LockoutSettings(house.settings.configuration.auth)
+        logins.failures = lockout.failures
+        logins.windowSeconds = lockout.window.inSeconds
+        logins.lockoutSeconds = lockout.lockout.inSeconds
         report.logins = logins
     }
 }
@@ -54,5 +59,23 @@ extension Relay {
 extension LimitUse {
     fileprivate init(_ crowd: ConnectionLedger.Crowd) {
         self.init(who: crowd.who, used: crowd.connections)
+    }
+}
+
+extension SessionLimits {
+    fileprivate init(_ policy: ListenerPolicy) {
+        self.init()
+        errors = policy.session.errors
+        commands = policy.session.commands
+        commandSeconds = policy.timeouts.command.inSeconds
+        errorsBeforeTarpit = policy.tarpit?.freeErrors
+        recipients = policy.session.recipients
+        messageBytes = policy.session.messageBytes
+        headerBytes = policy.content.headerBytes
+        headerFields = policy.content.headerFields
+        headerFieldBytes = policy.content.headerFieldBytes
+        receivedFields = policy.receivedFields
+        dataBlockSeconds = policy.timeouts.dataBlock.inSeconds
+        messageSeconds = policy.timeouts.message.inSeconds
     }
 }

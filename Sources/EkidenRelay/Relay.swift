@@ -32,7 +32,7 @@ package final class Relay: Sendable {
     let shelf: TLSShelf
     let reloads: Reloads
     /// Looks at the files of certificates.
-    private let certificates: Lookout
+    let certificates: Lookout
     private let state = Mutex(State())
 
     private struct State {
@@ -236,39 +236,6 @@ package final class Relay: Sendable {
             }
         }
         return listeners
-    }
-
-    /// How often certificate files are looked at.
-    private static let certificateInterval = Duration.seconds(10)
-    /// How long keys of tickets are used.
-    private static let ticketKeyLifetime = Duration.seconds(24 * 3600)
-
-    /// Takes up certificates as they are renewed, as soon as any listener has TLS.
-    func watchCertificates() {
-        if shelf.isEmpty { return }
-        let owner = house.owner
-        let renewed = Mutex(owner.now())
-        certificates.start {
-            let isDue = renewed.withLock { renewed in
-                let isDue = owner.now() - renewed >= Self.ticketKeyLifetime
-                if isDue { renewed = owner.now() }
-                return isDue
-            }
-            if isDue { self.shelf.renewKeys() }
-            for change in self.shelf.refresh() {
-                switch change {
-                case .success(let text):
-                    self.house.notice(.info, "tls", "new certificates are in use: " + text)
-                case .failure(let failure):
-                    self.house.notice(
-                        .error,
-                        "tls",
-                        "certificates have changed and can't be used, the ones read before "
-                            + "stay: " + failure.text
-                    )
-                }
-            }
-        }
     }
 
     // MARK: Stop, in reverse

@@ -33,6 +33,7 @@ extension RelaySettings {
         rules.senders = configuration.auth.senders.flatMap { lists.list($0, as: .senders) }
         rules.senderOwnership =
             SenderOwnership(rawValue: configuration.senderOwnership(of: listener).rawValue) ?? .off
+        rules.users = Set(listener.users.map { $0.asciiLowercased })
         rules.allowances = lists.allowances
         rules.helloCheck = HelloCheck(rawValue: listener.helloCheck.rawValue) ?? .off
         rules.reverseCheck = ReverseCheck(rawValue: listener.reverseDNS.rawValue) ?? .off

@@ -48,11 +48,19 @@ extension Relay {
         if spool.isHealthy, let refusal = spool.refusal { report.spool.health = refusal }
         report.spool.acceptsMail = spool.refusal == nil
         report.spool.expiryPaused = pause != nil
+        report.spool.messagesMax = configuration.spool.maxMessages
+        report.spool.bytesMax = configuration.spool.maxBytes
+        report.spool.freeBytesMin = configuration.spool.minFreeSpace
+        report.spool.freeInodesMin = configuration.spool.minFreeInodes
         let resolver = house.resolver.statistics
         report.resolver.servers = configuration.resolver.servers.map(\.text)
         report.resolver.queries = Int(clamping: resolver.asked)
         report.resolver.cacheHits = Int(clamping: resolver.hits)
         report.resolver.failures = Int(clamping: resolver.failed)
+        report.certificates = shelf.standings.filter { !$0.names.isEmpty || $0.trouble != nil }.map
+        {
+            CertificateRow(names: $0.names, end: $0.end, trouble: $0.trouble)
+        }
         report.allowances = allowances.count(at: house.owner.now())
         report.rates = rates.perSecond(at: house.owner.now())
         reportLimits(in: &report)

@@ -50,6 +50,9 @@ final class TLSShelf: Sendable {
         outbound.withLock { $0.removeAll { !client.contains($0.settings) } }
     }
 
+    /// Of all certificates in use.
+    var standings: [TLSStanding] { material.map(\.standing) }
+
     var isEmpty: Bool { material.isEmpty }
 
     private var material: [any TLSMaterial] {

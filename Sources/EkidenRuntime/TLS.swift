@@ -42,6 +42,22 @@ package protocol TLSEngine: AnyObject {
     var facts: TLSFacts { get }
 }
 
+/// How certificates are that are in use.
+package struct TLSStanding: Sendable, Equatable {
+    /// DNS names they are for.
+    package var names: [String]
+    /// When the first of them is no longer valid.
+    package var end: WallTime?
+    /// Why the newer files on disk are not used.
+    package var trouble: String?
+
+    package init(names: [String] = [], end: WallTime? = nil, trouble: String? = nil) {
+        self.names = names
+        self.end = end
+        self.trouble = trouble
+    }
+}
+
 /// Made of files that may change.
 package protocol TLSMaterial: AnyObject, Sendable {
     /// Reads what it was made of again if that has changed. Returns what a person should know:
@@ -50,6 +66,7 @@ package protocol TLSMaterial: AnyObject, Sendable {
     /// Takes other keys for tickets, so that who steals one reads no more than a day's sessions
     /// (RFC 9325 §3.4); what the acceptor was made of stays in use if it can't be read now.
     func renewKeys()
+    var standing: TLSStanding { get }
 }
 
 /// Makes the server side of sessions, with the certificates it has at the time.

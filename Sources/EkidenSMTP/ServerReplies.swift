@@ -14,7 +14,7 @@ package struct ServerSettings: Sendable, Equatable {
     package var messageBytes: Int?
     /// Recipients of one transaction. RFC 5321 §4.5.3.1.8 asks for at least 100.
     package var recipients: Int
-    /// Refusals after which the session ends; a message accepted starts the count anew.
+    /// Refusals after which the session ends; a message accepted, or a login, starts the count anew.
     package var errors: Int
     /// STARTTLS is offered (RFC 3207).
     package var offersTLS: Bool
@@ -120,8 +120,9 @@ extension Reply {
     }
 
     /// No connection more can be served now.
-    package static func tooBusy(_ settings: ServerSettings) -> Reply {
-        Reply(421, EnhancedStatus(4, 3, 2), settings.hostName + " has too many connections")
+    package static func tooBusy(_ settings: ServerSettings, limit: Int) -> Reply {
+        let text = "\(settings.hostName) has the \(limit) connections it serves at once; try again"
+        return Reply(421, EnhancedStatus(4, 3, 2), text)
     }
 
     /// RFC 5321 §4.2.1: our own fault, the client should try again.

@@ -110,7 +110,7 @@ extension ServerSession {
     /// No error of the client's: it can't know the limit, and those accepted are to be sent
     /// (RFC 5321 §4.5.3.1.10). As many again are forgiven, lest it never ends.
     private mutating func refuseOvershoot(_ open: ServerTransaction) -> ServerEffect {
-        let text = "too many recipients; send the rest anew"
+        let text = "a message has at most \(settings.recipients) recipients; send the rest anew"
         guard open.overshoot < settings.recipients else {
             return reject(452, 4, 5, 3, text, .recipientLimit)
         }

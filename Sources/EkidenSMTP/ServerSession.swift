@@ -52,6 +52,8 @@ package struct ServerSession: Sendable {
     package private(set) var isOverridden = false
     /// The client's network is trusted so far that passwords may cross it in clear.
     package var mayLogInWithoutTLS: Bool
+    /// Some user has the keys for SCRAM; set before the greeting.
+    package var offersSCRAM = true
     /// Name of the user who logged in.
     package internal(set) var login: String?
     /// Whose mail this is: of who logged in, else of whom the client's certificate names.
@@ -334,7 +336,7 @@ package struct ServerSession: Sendable {
     private mutating func countCommand() -> ServerEffect? {
         commands += 1
         if commands <= settings.commands { return nil }
-        let text = "too many commands without a message; closing"
+        let text = "\(settings.commands) commands without a message are enough; closing"
         return close(Reply(421, EnhancedStatus(4, 7, 0), text), .tooManyCommands)
     }
 
@@ -374,7 +376,7 @@ package struct ServerSession: Sendable {
         }
         if errors < settings.errors { return .reject(reply, rule: rule) }
         let last = "\(reply.code) \(reply.lines[0])"
-        let text = "too many errors, closing; the last: \(last)"
+        let text = "\(settings.errors) errors are enough, closing; the last: \(last)"
         return close(Reply(421, EnhancedStatus(4, 7, 0), text), .tooManyErrors)
     }
 

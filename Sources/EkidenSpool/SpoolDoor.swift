@@ -113,17 +113,33 @@ final class SpoolDoor: Sendable {
         let refusal = guards.withLock { guards -> SpoolRefusal? in
             if let refusal = guards.refusal { return refusal }
             if guards.messages >= settings.messagesMax {
-                return SpoolRefusal(.full, "the queue has \(guards.messages) messages, its limit")
+                return SpoolRefusal(
+                    .full,
+                    "the queue has \(guards.messages) messages, its limit",
+                    limit: "messages: it takes \(settings.messagesMax)"
+                )
             }
             let (bytes, overflow) = guards.bytes.addingReportingOverflow(byteCount)
             if overflow || bytes > settings.queuedBytesMax {
-                return SpoolRefusal(.full, "the queue has \(guards.bytes) bytes, its limit is near")
+                return SpoolRefusal(
+                    .full,
+                    "the queue has \(guards.bytes) bytes, its limit is near",
+                    limit: "bytes: it takes \(settings.queuedBytesMax)"
+                )
             }
             if guards.freeBytes - byteCount < settings.freeBytesMin {
-                return SpoolRefusal(.full, "only \(guards.freeBytes) bytes are free on the disk")
+                return SpoolRefusal(
+                    .full,
+                    "only \(guards.freeBytes) bytes are free on the disk",
+                    limit: "bytes of its disk: \(settings.freeBytesMin) stay free"
+                )
             }
             if guards.freeInodes < settings.freeInodesMin {
-                return SpoolRefusal(.full, "only \(guards.freeInodes) inodes are free on the disk")
+                return SpoolRefusal(
+                    .full,
+                    "only \(guards.freeInodes) inodes are free on the disk",
+                    limit: "inodes of its disk: \(settings.freeInodesMin) stay free"
+                )
             }
             return nil
         }

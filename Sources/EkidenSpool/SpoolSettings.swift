@@ -52,10 +52,13 @@ package struct SpoolRefusal: Error, Sendable, Equatable {
     package let kind: Kind
     /// A sentence for the log; not for the client.
     package let text: String
+    /// Which limit was reached, in words a client may read.
+    package let limit: String?
 
-    package init(_ kind: Kind, _ text: String) {
+    package init(_ kind: Kind, _ text: String, limit: String? = nil) {
         self.kind = kind
         self.text = text
+        self.limit = limit
     }
 }
 

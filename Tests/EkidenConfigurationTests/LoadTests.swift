@@ -311,8 +311,17 @@ private func seconds(_ number: Int64) -> Duration { .seconds(number) }
         #expect(inspect("[retry]\nfirst = '5h'").configuration.retry.ceiling == seconds(18_000))
         #expect(inspect("[sites]\nbackoff_ceiling = '5s'").errors == [])
         #expect(inspect("[retry]\nfirst = '5h'\nceiling = '1h'").errors.count == 1)
-        let listener = "[[listener]]\nname = 'x'\nlisten = ['127.0.0.1:25']\nmax_connections = 9"
-        #expect(inspect(listener).configuration.listeners[0].maxConnectionsPerClient == 9)
+    }
+
+    @Test(arguments: [
+        ("max_connections = 9", 2), ("max_connections = 1", 1), ("max_connections = 5000", 250),
+        ("max_connections = 9\nmax_connections_per_client = 9", 9),
+    ])
+    func `one client has a quarter of a small listener`(settings: String, perClient: Int) {
+        let listener = "[[listener]]\nname = 'x'\nlisten = ['127.0.0.1:25']\n" + settings
+        let inspection = inspect(listener)
+        #expect(inspection.errors == [])
+        #expect(inspection.configuration.listeners[0].maxConnectionsPerClient == perClient)
     }
 
     /// Fuzz: settings with random values never trap, and what loads is within its range.

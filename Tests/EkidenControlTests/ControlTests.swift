@@ -180,11 +180,16 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.queue.oldestAgeSeconds = 1.5
         status.spool.acceptsMail = false
         status.spool.expiryPaused = true
+        status.spool.freeInodesMin = 1000
         status.resolver.servers = ["192.0.2.53"]
         status.rates.delivered = 1234.5
         status.allowances = 3
         status.isStopping = true
         status.sessionsMax = 700
+        status.certificates = [
+            CertificateRow(names: ["a.example", "b.example"], end: now, trouble: "no key"),
+            CertificateRow(names: [], end: nil, trouble: nil),
+        ]
         var limits = ConnectionLimits(
             name: "relay",
             connections: 3,
@@ -196,6 +201,10 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.connections = [limits]
         limits.perNetwork = 7
         limits.networks = [LimitUse(who: "192.0.2.0/24", used: 3)]
+        limits.session.errorsBeforeTarpit = 3
+        limits.session.messageBytes = 7
+        limits.session.commandSeconds = 300
+        limits.session.receivedFields = 100
         status.connections.append(limits)
         var rate = RateRow(
             name: "clients",
@@ -210,6 +219,7 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.limits = [rate]
         status.logins = LoginLimits()
         status.logins?.lockedClients = 4
+        status.logins?.lockoutSeconds = 900
         #expect(try reread(status) == status)
     }
 

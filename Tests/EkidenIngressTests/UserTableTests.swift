@@ -103,6 +103,15 @@ private func table(_ text: String) throws -> UserTable {
         #expect(try table("a:\(anna.text)\nb:\(tim.text)").usualIterations == 5000)
     }
 
+    @Test func `only who has keys can log in by SCRAM`() throws {
+        #expect(try !table("").hasSCRAMKeys)
+        #expect(try !table("b:\(eva.text)").hasSCRAMKeys)
+        var mixed = try table("a:\(anna.text)\nb:\(eva.text)")
+        #expect(mixed.hasSCRAMKeys)
+        _ = mixed.remove("a")
+        #expect(!mixed.hasSCRAMKeys)
+    }
+
     @Test func `random files are read back as they are, or refused`() {
         var state: UInt64 = 77
         func next(_ bound: Int) -> Int {

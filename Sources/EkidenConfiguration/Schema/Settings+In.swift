@@ -260,6 +260,16 @@ extension Schema {
             """
         ),
         Setting(
+            "users",
+            \.users,
+            .list(.userName, "names of users"),
+            example: #"["printer-3", "scanner-1"]"#,
+            """
+            Users who may log in here, with a password or by their certificate; all of them when \
+            empty. Others are answered 535 (rule login-elsewhere).
+            """
+        ),
+        Setting(
             "auth_without_tls_for",
             \.authWithoutTLSFor,
             .list(.network, "networks"),
@@ -358,7 +368,10 @@ extension Schema {
             \.maxConnectionsPerClient,
             .count(1...1_000_000),
             example: "50",
-            "Connections open at a time from one address; further ones are told 421 and closed."
+            """
+            Connections open at a time from one address (an IPv6 /64); further ones are told 421 \
+            and closed. Left alone, at most a quarter of max_connections.
+            """
         ),
         Setting(
             "max_message_size",
@@ -379,7 +392,10 @@ extension Schema {
             \.maxErrors,
             .count(1...1000),
             example: "10",
-            "Refused commands in a session, after which it is closed with 421."
+            """
+            Refused commands since the last message accepted or login, after which the session is \
+            closed with 421.
+            """
         ),
         Setting(
             "max_commands",

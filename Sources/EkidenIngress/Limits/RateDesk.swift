@@ -59,7 +59,7 @@ extension RateLedger.Excess {
             }
         let text =
             "too many \(limit.of.rawValue) \(about), limit \(limit.name) is \(limit.rate.text); "
-            + "come again in \(waitText)"
+            + "come again in \(wait.waitText)"
         // RFC 3463 §3.8: X.7.1, by policy; at MAIL RFC 5321 §4.3.2 has 451, at RCPT 450.
         switch limit.of {
         case .connections: return Reply(421, EnhancedStatus(4, 7, 0), text)
@@ -67,9 +67,12 @@ extension RateLedger.Excess {
         case .recipients: return Reply(450, EnhancedStatus(4, 7, 1), text)
         }
     }
+}
 
-    private var waitText: String {
-        let seconds = max(1, Int((wait + .seconds(1) - .nanoseconds(1)) / .seconds(1)))
+extension Duration {
+    /// `90 seconds`, `3 minutes`, `4 hours`: rounded up, so that who waits so long has waited enough.
+    var waitText: String {
+        let seconds = max(1, Int((self + .seconds(1) - .nanoseconds(1)) / .seconds(1)))
         if seconds < 120 { return seconds == 1 ? "1 second" : "\(seconds) seconds" }
         if seconds < 7200 { return "\((seconds + 59) / 60) minutes" }
         return "\((seconds + 3599) / 3600) hours"

@@ -79,6 +79,19 @@ package struct FailureLedger: Sendable {
         return nil
     }
 
+    /// Until when that client may not try that user's password; nil when it may.
+    mutating func lockedOutUntil(
+        _ address: HostAddress,
+        user: String,
+        at now: Instant
+    ) -> Instant? {
+        switch lockedOut(address, user: user, at: now) {
+        case nil: nil
+        case .client: clientLocks[Client(address)]
+        case .user: userLocks[user.asciiLowercased]
+        }
+    }
+
     /// What a failure has led to.
     package struct Consequence: Sendable, Equatable {
         /// How long the answer is to be held back: 1, 2, 4, 8, 10 s.

@@ -17,6 +17,9 @@ extension IngressSession {
         switch answer {
         case .keys(let keys, let nonce):
             return try await perform(session.loginKeys(keys, nonce: nonce))
+        case .accepted(let name) where !terms.admits(user: name):
+            logLogin(mechanism, user: name, failure: "login-elsewhere")
+            return try await performLogged(session.loginElsewhere(rule: "login-elsewhere"))
         case .accepted(let name):
             let effect = session.loginAccepted(name)
             logLogin(mechanism, user: name, failure: nil)

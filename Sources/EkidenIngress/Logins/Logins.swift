@@ -66,6 +66,11 @@ package final class Logins: Sendable {
 
     package var userCount: Int { state.withLock { $0.users.count } }
 
+    /// SCRAM is worth offering: a client that takes it where nobody has keys is refused for good.
+    package var offersSCRAM: Bool {
+        state.withLock { $0.users.count == 0 || $0.users.hasSCRAMKeys }
+    }
+
     /// Clients and users locked out now.
     package func lockouts(at now: Instant) -> (clients: Int, users: Int) {
         state.withLock { $0.ledger.lockouts(at: now) }
@@ -79,12 +84,12 @@ package final class Logins: Sendable {
         on loop: Loop
     ) async -> LoginAnswer {
         let now = loop.now()
-        let locked = state.withLock {
-            $0.ledger.lockedOut(client, user: question.user, at: now)
+        let lockedUntil = state.withLock {
+            $0.ledger.lockedOutUntil(client, user: question.user, at: now)
         }
-        if locked != nil {
+        if let lockedUntil {
             return .unavailable(
-                "too many failed logins; try again later",
+                "too many failed logins; try again in \((lockedUntil - now).waitText)",
                 rule: "login-locked-out"
             )
         }

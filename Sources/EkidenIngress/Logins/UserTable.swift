@@ -37,6 +37,11 @@ package struct UserTable: Sendable, Equatable {
 
     package init() {}
 
+    /// Somebody can log in by SCRAM; scrypt alone has no keys for it.
+    package var hasSCRAMKeys: Bool {
+        costs.keys.contains { if case .scram = $0 { true } else { false } }
+    }
+
     package init(parsing bytes: [UInt8]) throws(UserTableProblem) {
         guard let text = String(validating: bytes, as: UTF8.self) else {
             throw UserTableProblem(line: 1, text: "the file is not UTF-8")

@@ -14,6 +14,8 @@ package struct ListenerRules: Sendable {
     package var clientLists = AccessRules()
     package var senderLists = AccessRules()
     package var recipientLists = AccessRules()
+    /// Users who may log in here, in lower case; empty: all of them. Never iterated.
+    package var users: Set<String> = []
     /// Who may send from which address; nil: everybody from the own name alone.
     package var senders: WatchedList?
     package var senderOwnership = SenderOwnership.off
@@ -27,10 +29,13 @@ package struct ListenerRules: Sendable {
     package var ownNetworks: [NetworkPrefix] = []
 
     package init() {}
+
+    func admits(user: String) -> Bool { users.isEmpty || users.contains(user.asciiLowercased) }
 }
 
 /// A rule said no: what to answer, and what the log says of it.
 package struct PolicyRefusal: Error, Sendable, Equatable {
+    /// Ends in the rule's name, so that whoever gets the bounce can say which it was.
     package let reply: Reply
     /// Name of the rule.
     package let rule: String
@@ -38,7 +43,9 @@ package struct PolicyRefusal: Error, Sendable, Equatable {
     package let entry: String?
 
     package init(_ reply: Reply, rule: String, entry: String? = nil) {
-        self.reply = reply
+        var lines = reply.lines
+        lines[lines.count - 1] += " (\(rule))"
+        self.reply = Reply(reply.code, reply.status, lines: lines)
         self.rule = rule
         self.entry = entry
     }

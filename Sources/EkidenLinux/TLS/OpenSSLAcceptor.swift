@@ -3,65 +3,32 @@
 
 import EkidenMail
 import EkidenRuntime
-import Glibc
-import Synchronization
 
 final class OpenSSLAcceptor: TLSAcceptor {
-    private struct State {
-        var contexts: OpenSSLContextSet
-        /// As the files were when they were last read, well or not.
-        var stamps: [FileStamp?]
-    }
-
-    private let settings: TLSServerSettings
-    private let state: Mutex<State>
+    private let contexts: MadeFromFiles<OpenSSLContextSet>
 
     init(_ settings: TLSServerSettings) throws(TLSFailure) {
-        self.settings = settings
-        // Before the files are read: what changes meanwhile is seen at the next look.
-        let stamps = Self.stamps(settings)
-        state = Mutex(State(contexts: try OpenSSLContextSet(settings), stamps: stamps))
+        let paths = settings.identities.flatMap { [$0.certificate, $0.key] }
+        contexts = try MadeFromFiles(paths + [settings.clientAuthorities].compactMap { $0 }) {
+            () throws(TLSFailure) -> OpenSSLContextSet in try OpenSSLContextSet(settings)
+        }
     }
 
     func makeEngine() -> any TLSEngine {
-        let contexts = state.withLock { $0.contexts }
-        guard let engine = OpenSSLEngine(serving: contexts) else {
+        guard let engine = OpenSSLEngine(serving: contexts.made) else {
             preconditionFailure("out of memory")
         }
         return engine
     }
 
-    func refresh() -> Result<String, TLSFailure>? {
-        let stamps = Self.stamps(settings)
-        let isNew = state.withLock { state in
-            defer { state.stamps = stamps }
-            return state.stamps != stamps
-        }
-        guard isNew else { return nil }
-        do throws(TLSFailure) {
-            let contexts = try OpenSSLContextSet(settings)
-            state.withLock { $0.contexts = contexts }
-            return .success(contexts.summary)
-        } catch {
-            return .failure(error)
-        }
-    }
+    func refresh() -> Result<String, TLSFailure>? { contexts.refresh()?.map(\.summary) }
 
     // OpenSSL makes the keys with each context.
-    func renewKeys() {
-        let stamps = Self.stamps(settings)
-        // What has changed is for `refresh`, which says what it found.
-        guard stamps == state.withLock({ $0.stamps }),
-            let contexts = try? OpenSSLContextSet(settings)
-        else { return }
-        state.withLock { $0.contexts = contexts }
-    }
+    func renewKeys() { contexts.renew() }
 
-    private static func stamps(_ settings: TLSServerSettings) -> [FileStamp?] {
-        let paths = settings.identities.flatMap { [$0.certificate, $0.key] }
-        return (paths + [settings.clientAuthorities].compactMap { $0 }).map {
-            try? LinuxFiles().stampNow($0)
-        }
+    var standing: TLSStanding {
+        let made = contexts.made
+        return TLSStanding(names: made.names, end: made.end, trouble: contexts.trouble?.text)
     }
 }
 

@@ -5,7 +5,6 @@ import COpenSSL
 import EkidenMail
 import EkidenRuntime
 import Glibc
-import Synchronization
 
 /// The client side's `SSL_CTX`.
 ///
@@ -13,6 +12,9 @@ import Synchronization
 /// when OpenSSL lets threads share one.
 final class OpenSSLClientContext: @unchecked Sendable {
     let context: OpaquePointer
+    /// Of the certificate that is shown, if there is one.
+    let names: [String]
+    let end: WallTime?
 
     /// Errors: the sentence names the file.
     init(_ settings: TLSClientSettings) throws(TLSFailure) {
@@ -32,6 +34,9 @@ final class OpenSSLClientContext: @unchecked Sendable {
             SSL_CTX_free(context)
             throw error
         }
+        let certificate = settings.identity == nil ? nil : SSL_CTX_get0_certificate(context)
+        names = OpenSSLContext.names(of: certificate)
+        end = OpenSSLContext.end(of: certificate)
         self.context = context
     }
 
@@ -56,54 +61,31 @@ final class OpenSSLClientContext: @unchecked Sendable {
 }
 
 final class OpenSSLConnector: TLSConnector {
-    private struct State {
-        var context: OpenSSLClientContext
-        var stamps: [FileStamp?]
-    }
-
-    private let settings: TLSClientSettings
-    private let state: Mutex<State>
+    private let context: MadeFromFiles<OpenSSLClientContext>
 
     init(_ settings: TLSClientSettings) throws(TLSFailure) {
-        self.settings = settings
-        // Before the files are read: what changes meanwhile is seen at the next look.
-        let stamps = Self.stamps(settings)
-        state = Mutex(State(context: try OpenSSLClientContext(settings), stamps: stamps))
+        let own = settings.identity.map { [$0.certificate, $0.key] } ?? []
+        context = try MadeFromFiles(own + [settings.authorities].compactMap { $0 }) {
+            () throws(TLSFailure) -> OpenSSLClientContext in try OpenSSLClientContext(settings)
+        }
     }
 
     func makeEngine(to name: String, expecting names: [String], at now: WallTime) -> any TLSEngine {
-        let context = state.withLock { $0.context }
-        guard let engine = OpenSSLEngine(towards: name, expecting: names, at: now, by: context)
+        guard
+            let engine = OpenSSLEngine(towards: name, expecting: names, at: now, by: context.made)
         else { preconditionFailure("out of memory") }
         return engine
     }
 
     func refresh() -> Result<String, TLSFailure>? {
-        let stamps = Self.stamps(settings)
-        let isNew = state.withLock { state in
-            defer { state.stamps = stamps }
-            return state.stamps != stamps
-        }
-        guard isNew else { return nil }
-        do throws(TLSFailure) {
-            let context = try OpenSSLClientContext(settings)
-            state.withLock { $0.context = context }
-            return .success("for mail going out")
-        } catch {
-            return .failure(error)
-        }
+        context.refresh()?.map { _ in "for mail going out" }
     }
 
     /// Reads the system's authorities again, too, which have no one file to be looked at.
-    func renewKeys() {
-        guard let context = try? OpenSSLClientContext(settings) else { return }
-        state.withLock { $0.context = context }
-    }
+    func renewKeys() { context.renew() }
 
-    private static func stamps(_ settings: TLSClientSettings) -> [FileStamp?] {
-        let own = settings.identity.map { [$0.certificate, $0.key] } ?? []
-        return (own + [settings.authorities].compactMap { $0 }).map {
-            try? LinuxFiles().stampNow($0)
-        }
+    var standing: TLSStanding {
+        let made = context.made
+        return TLSStanding(names: made.names, end: made.end, trouble: context.trouble?.text)
     }
 }

@@ -47,8 +47,7 @@ final class OpenSSLContext: @unchecked Sendable {
         }
         let certificate = SSL_CTX_get0_certificate(context)
         names = Self.names(of: certificate)
-        let seconds = certificate.map { ekiden_not_after($0) } ?? -1
-        end = seconds >= 0 ? WallTime(seconds: seconds) : nil
+        end = Self.end(of: certificate)
     }
 
     deinit { SSL_CTX_free(context) }
@@ -90,6 +89,11 @@ final class OpenSSLContext: @unchecked Sendable {
         }
         // Their names are sent along, so that clients can choose.
         if let list = SSL_load_client_CA_file(path) { SSL_CTX_set_client_CA_list(context, list) }
+    }
+
+    static func end(of certificate: OpaquePointer?) -> WallTime? {
+        let seconds = certificate.map { ekiden_not_after($0) } ?? -1
+        return seconds >= 0 ? WallTime(seconds: seconds) : nil
     }
 
     static func names(of certificate: OpaquePointer?) -> [String] {
@@ -139,11 +143,13 @@ final class OpenSSLContextSet: Sendable {
         }
     }
 
+    var names: [String] { contexts.flatMap(\.names) }
+    /// When the first of them ends.
+    var end: WallTime? { contexts.compactMap(\.end).min() }
+
     /// What they are for and when the first of them ends, for the log.
     var summary: String {
-        let names = contexts.flatMap(\.names)
-        let end = contexts.compactMap(\.end).min()
-        return (names.isEmpty ? "no names" : names.prefix(5).joined(separator: ", "))
+        (names.isEmpty ? "no names" : names.prefix(5).joined(separator: ", "))
             + (end.map { ", until \($0.timestamp)" } ?? "")
     }
 }

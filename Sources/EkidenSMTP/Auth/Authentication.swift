@@ -42,6 +42,9 @@ extension ServerSession {
     }
 
     private func isUsable(_ mechanism: SASLMechanism) -> Bool {
+        if !offersSCRAM, mechanism == .scramSHA256 || mechanism == .scramSHA256Plus {
+            return false
+        }
         guard channel.isProtected else {
             // What hangs on TLS does not work without, however far the network is trusted.
             return mayLogInWithoutTLS && mechanism != .scramSHA256Plus && mechanism != .external
@@ -194,6 +197,15 @@ extension ServerSession {
         guard case .askingLogin = phase else { preconditionFailure("nobody asked") }
         phase = .ready
         return reject(.loginFailed, rule)
+    }
+
+    /// User and password fit, and this is not where that user logs in.
+    package mutating func loginElsewhere(rule: String) -> ServerEffect {
+        guard case .askingLogin = phase else { preconditionFailure("nobody asked") }
+        phase = .ready
+        let text = "this user does not log in here; use another port or host of the relay's"
+        // RFC 4954 §6: 5.7.8 is for credentials that are wrong; RFC 3463 §3.8: X.7.1, by policy.
+        return reject(Reply(535, EnhancedStatus(5, 7, 1), text), rule)
     }
 
     /// It can't be found out now, or not for this client.

@@ -68,6 +68,16 @@ func ageText(seconds: Double) -> String {
     }
 }
 
+/// `90s`, `5m`, `2h`: the whole time, in the largest unit that divides it.
+func timeText(_ seconds: Double) -> String {
+    guard seconds == seconds.rounded(), let whole = Int(exactly: seconds), whole > 0 else {
+        return "\(fixed(seconds, 1))s"
+    }
+    for (unit, length) in [("d", 86_400), ("h", 3600), ("m", 60)]
+    where whole.isMultiple(of: length) { return "\(whole / length)\(unit)" }
+    return "\(whole)s"
+}
+
 /// `812`, `4.1K`, `12M`: bytes in powers of 1024, two digits that matter.
 func sizeText(_ bytes: Int) -> String {
     if bytes < 1024 { return String(bytes) }

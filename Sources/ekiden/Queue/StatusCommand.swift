@@ -49,6 +49,10 @@ func statusText(_ report: StatusReport) -> String {
     text += "Spool      \(printable(spool.directory)): \(printable(spool.health)), "
     text += "\(sizeText(spool.usedBytes)) used (\(sizeText(spool.liveBytes)) live), "
     text += "\(sizeText(spool.freeBytes)) free\n"
+    text +=
+        "           takes \(plural(spool.messagesMax, "message")) and \(sizeText(spool.bytesMax)); "
+    text +=
+        "\(sizeText(spool.freeBytesMin)) and \(plural(spool.freeInodesMin, "inode")) stay free\n"
     if !spool.acceptsMail { text += "           NO NEW MAIL IS ACCEPTED\n" }
     if spool.expiryPaused {
         text += "           expiry waits for the clock: ekiden confirm-clock when it is right\n"
@@ -57,6 +61,13 @@ func statusText(_ report: StatusReport) -> String {
     text += "Names      \(resolver.queries) asked, \(resolver.cacheHits) from cache, "
     text += "\(resolver.failures) failed"
     text += resolver.servers.isEmpty ? "\n" : ", by \(resolver.servers.joined(separator: ", "))\n"
+    for row in report.certificates {
+        text += "TLS        \(printable(row.names.prefix(5).joined(separator: ", ")))"
+        text += row.end.map { ", until \($0.timestamp)\n" } ?? "\n"
+        if let trouble = row.trouble {
+            text += "           NEW FILES ARE NOT USED: \(printable(trouble))\n"
+        }
+    }
     if report.allowances > 0 {
         text += "Allowed    \(plural(report.allowances, "client")) for a while: "
         text += "ekiden allow --list\n"
@@ -82,6 +93,7 @@ private func limitsText(_ report: StatusReport) -> String {
         if let limit = listener.perNetwork {
             text += "           \(limit) per network\(uses(listener.networks))\n"
         }
+        text += sessionText(listener.session)
     }
     if let sessions = report.sessionsMax {
         text += "           \(plural(sessions, "connection")) in all\n"
@@ -94,8 +106,24 @@ private func limitsText(_ report: StatusReport) -> String {
     if let logins = report.logins {
         text += "Logins     \(plural(logins.users, "user")); locked out: "
         text += "\(plural(logins.lockedClients, "client")), \(plural(logins.lockedUsers, "user"))\n"
+        text +=
+            "           \(plural(logins.failures, "failure")) in \(timeText(logins.windowSeconds)) "
+        text += "lock out for \(timeText(logins.lockoutSeconds))\n"
     }
     return text
+}
+
+private func sessionText(_ limits: SessionLimits) -> String {
+    var text = "           a session: \(plural(limits.errors, "error"))"
+    text += limits.errorsBeforeTarpit.map { " (slower from \($0 + 1))" } ?? ""
+    text += ", \(plural(limits.commands, "command")), \(timeText(limits.commandSeconds)) for each\n"
+    text += "           a message: \(limits.messageBytes.map(sizeText) ?? "any size"), "
+    text += "\(plural(limits.recipients, "recipient")), \(timeText(limits.messageSeconds)), "
+    text += "\(timeText(limits.dataBlockSeconds)) for a part\n"
+    text += "           a header: \(sizeText(limits.headerBytes)), "
+    text +=
+        "\(plural(limits.headerFields, "field")), \(sizeText(limits.headerFieldBytes)) for each, "
+    return text + "\(limits.receivedFields) Received\n"
 }
 
 /// Sends a request whose answer is one sentence.

@@ -148,6 +148,84 @@ func `curl logs in`(_ mechanism: String) async throws {
     }
 }
 
+@Test(arguments: ["not readable", "broken", "not there"])
+func `a users file that can't be used ends the start, and is named`(how: String) async throws {
+    try await story(["listener.relay_for": "[\"192.0.2.1\"]"], starts: false) { stage in
+        let path = stage.directory + "/users"
+        stage.settings["auth.users"] = path
+        let reason: String
+        switch how {
+        case "broken":
+            try "anna:secret\n".write(toFile: path, atomically: true, encoding: .utf8)
+            reason = "line 1"
+        case "not there":
+            reason = "No such file"
+        default:
+            // Root may read any file, but nobody a directory as one.
+            try FileManager.default.createDirectory(
+                atPath: path,
+                withIntermediateDirectories: false
+            )
+            reason = "users"
+        }
+        let child = try stage.launch()
+        #expect(try child.waitForEnd() != 0)
+        let text = stage.logText + child.text
+        #expect(text.contains(path) && text.contains(reason), "\(text)")
+        let check = try stage.ekiden("config", "check", stage.configurationPath)
+        #expect(check.status == 1 && check.text.contains(path), "\(check.text)")
+    }
+}
+
+@Test func `a user logs in only where the listener says so`() async throws {
+    try await withUsers { stage in
+        try add("tim", "open", stage)
+        stage.settings["listener.users"] = "[\"Tim\", \"eve\"]"
+        try stage.restart()
+        func logIn(_ words: String) throws -> String {
+            let client = try stage.client()
+            return try client.say("AUTH PLAIN " + Data(words.utf8).base64EncodedString()).codes
+        }
+        #expect(try logIn("\0tim\0open") == "235 2.7.0")
+        #expect(try logIn("\0anna\0open sesame") == "535 5.7.1")
+        #expect(try logIn("\0anna\0wrong") == "535 5.7.8")
+        try stage.logged("login") { $0["user"] == "anna" && $0["rule"] == "login-elsewhere" }
+    }
+}
+
+@Test func `what a user sends is counted for the user, wherever it comes from`() async throws {
+    try await withUsers { stage in
+        let mx = try stage.host()
+        try add("tim", "open", stage)
+        stage.more = """
+            [[rate]]
+            name = "users"
+            of = "messages"
+            per = "user"
+            limit = "2/h"
+            """
+        try stage.restart()
+        func logIn(_ name: String, _ password: String, from number: Int) throws -> Client {
+            let client = try stage.client(from: stage.address(number))
+            let words = Data("\0\(name)\0\(password)".utf8).base64EncodedString()
+            try client.say("AUTH PLAIN " + words, expecting: "235")
+            return client
+        }
+        for number in [90, 91] {
+            let client = try logIn("anna", "open sesame", from: number)
+            let reply = try client.hand(from: "a@x.test", to: ["bob@example.test"], letter())
+            #expect(reply.code == 250)
+        }
+        let third = try logIn("anna", "open sesame", from: 92)
+        let refusal = try third.say("MAIL FROM:<other@x.test>")
+        #expect(refusal.codes == "451 4.7.1" && refusal.text.contains("of this user"), "\(refusal)")
+        let tim = try logIn("tim", "open", from: 92)
+        try tim.say("MAIL FROM:<a@x.test>", expecting: "250")
+        try stage.logged("rejected") { $0["rule"] == "rate-users" && $0["login"] == "anna" }
+        try mx.mail(2)
+    }
+}
+
 @Test func `a user sends from addresses of the user's own, or not at all`() async throws {
     for (mode, outcome) in [("refuse", "553"), ("rewrite", "{}")] {
         try await withUsers { stage in

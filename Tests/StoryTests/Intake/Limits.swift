@@ -10,12 +10,12 @@ import Testing
         let wrong = try stage.client()
         try wrong.say("FOO", expecting: "500")
         try wrong.say("BAR", expecting: "500")
-        try wrong.say("BAZ", expecting: "421 4.7.0")
+        try wrong.say("BAZ", expecting: "421 4.7.0 3 errors are enough")
         #expect(try wrong.rest().isEmpty)
         try stage.logged("rejected") { $0["rule"] == "too-many-errors" }
         let chatty = try stage.client()
         for _ in 0..<9 { try chatty.say("NOOP", expecting: "250") }
-        try chatty.say("NOOP", expecting: "421 4.7.0")
+        try chatty.say("NOOP", expecting: "421 4.7.0 10 commands without a message")
         #expect(try chatty.rest().isEmpty)
         try stage.logged("rejected") { $0["rule"] == "too-many-commands" }
         // Messages make up for commands.
@@ -27,6 +27,43 @@ import Testing
             )
         }
         try mx.mail(5)
+    }
+}
+
+@Test func `every limit is in the status, and in the reply of who reaches it`() async throws {
+    let settings = [
+        "listener.max_recipients": "100", "listener.max_connections": "7",
+        "listener.max_connections_per_client": "7", "spool.max_messages": "1",
+        "spool.min_free_inodes": "17", "listener.max_header_fields": "123",
+        "listener.command_timeout": "90s",
+    ]
+    try await story(settings) { stage in
+        // A host that is not there, so that the message stays.
+        stage.mail(for: "x.test", to: 10)
+        stage.name("mx10.test", ["A": [stage.address(10)]])
+        let status = try stage.ekiden("status", "--config", stage.configurationPath).text
+        for words in [
+            "takes 1 message and", "17 inodes stay free", " of 7 connections", "7 per client",
+            "20 errors, 100 commands, 90s for each", "100 recipients", "123 fields", "100 Received",
+        ] { #expect(status.contains(words), "\(words): \(status)") }
+        let client = try stage.client()
+        try client.say("MAIL FROM:<a@origin.test>", expecting: "250")
+        for number in 0..<100 { try client.say("RCPT TO:<r\(number)@x.test>", expecting: "250") }
+        try client.say(
+            "RCPT TO:<late@x.test>",
+            expecting: "452 4.5.3 a message has at most 100 recipients"
+        )
+        try client.say("DATA", expecting: "354")
+        try client.send("Subject: x\r\n\r\nx\r\n.\r\n")
+        try client.expect("250")
+        try client.say(
+            "MAIL FROM:<a@origin.test>",
+            expecting: "452 4.3.1 the queue is full (messages: it takes 1)"
+        )
+        let others = try (0..<6).map { _ in try stage.client() }
+        let eighth = try Client(stage.place)
+        #expect(try eighth.reply().text.contains("7 connections it serves at once"))
+        #expect(others.count == 6)
     }
 }
 
@@ -65,7 +102,10 @@ import Testing
 }
 
 @Test func `a flood above the limit is told so and the relay stays well`() async throws {
-    try await story(["listener.max_connections": "20"]) { stage in
+    let settings = [
+        "listener.max_connections": "20", "listener.max_connections_per_client": "20",
+    ]
+    try await story(settings) { stage in
         let mx = try stage.host()
         let place = stage.place
         let codes = Mutex<[Int: Int]>([:])

@@ -107,6 +107,9 @@ import Testing
         )
         _ = try stage.noticed("is not the key of", within: 40)
         #expect(try stage.python(look) == first)
+        let status = try stage.ekiden("status", "--config", stage.configurationPath).text
+        #expect(status.contains("TLS        mail.relay.test, until "), "\(status)")
+        #expect(status.contains("NEW FILES ARE NOT USED: ") && status.contains("is not the key of"))
         // A reload that can't have it leaves all as it was.
         try stage.reload()
         _ = try stage.noticed("configuration reloaded")
