@@ -119,7 +119,7 @@ final class SimTLSEngine: TLSEngine {
 private final class SimTLSAcceptor: TLSAcceptor {
     func makeEngine() -> any TLSEngine { SimTLSEngine() }
     func refresh() -> Result<String, TLSFailure>? { nil }
-    var standing: TLSStanding { TLSStanding() }
+    var standings: [TLSStanding] { [] }
     func renewKeys() {}
 }
 
@@ -128,7 +128,7 @@ private final class SimTLSConnector: TLSConnector {
         SimTLSEngine(askingFor: name)
     }
     func refresh() -> Result<String, TLSFailure>? { nil }
-    var standing: TLSStanding { TLSStanding() }
+    var standings: [TLSStanding] { [] }
     func renewKeys() {}
 }
 

@@ -11,6 +11,30 @@ enum TrialLogins: CaseIterable { case none, offered, required }
 struct ClientWay {
     enum Login { case none, plain, scram }
 
+    /// Through which of the relay's listeners.
+    enum Entrance: Int, CaseIterable {
+        case direct
+        /// TLS from the first byte.
+        case implicitTLS
+        /// Behind a balancer that writes a PROXY header, of version 1 or 2.
+        case proxied1
+        case proxied2
+        /// A peer that says for whom it speaks (XCLIENT).
+        case overridden
+
+        var port: UInt16 {
+            switch self {
+            case .direct: 25
+            case .implicitTLS: 465
+            case .proxied1, .proxied2: 2525
+            case .overridden: 2526
+            }
+        }
+        /// The relay hears of another address than that of the connection.
+        var isBehind: Bool { port > 2000 }
+    }
+
+    var entrance = Entrance.direct
     var isSecure = false
     var login = Login.none
     /// BDAT in place of DATA (RFC 3030).
@@ -20,6 +44,19 @@ struct ClientWay {
     var protocolWord: String {
         "ESMTP" + (isSecure ? "S" : "") + (login == .none ? "" : "A")
     }
+}
+
+extension TrialClient {
+    /// Where the connection comes from.
+    static func source(_ number: Int) -> HostAddress { .v4(0x0a00_0100 + UInt32(number)) }
+
+    /// The client's address as the relay is to know it.
+    func address(_ number: Int) -> HostAddress {
+        way.entrance.isBehind ? Self.behind(number) : Self.source(number)
+    }
+
+    /// Of a client behind a balancer or a peer: 192.0.2.0/24 (RFC 5737).
+    static func behind(_ number: Int) -> HostAddress { .v4(0xc000_0200 + UInt32(number)) }
 }
 
 /// The users of a simulated relay. Their records are made once for each process and cost next to
@@ -71,19 +108,28 @@ enum TrialUsers {
 extension MailClient {
     /// EHLO, TLS and a login, as the client has them. Errors: the connection's, or a refusal.
     func introduce(_ wire: inout Wire) async throws {
+        let header = Self.proxyHeader(way.entrance, number)
+        if !header.isEmpty { try await wire.send(header, within: Self.patience) }
+        if way.entrance == .implicitTLS { try await secure(&wire) }
         try await expect(&wire, 220)
         try await hello(&wire)
-        if way.isSecure {
+        if way.isSecure, way.entrance != .implicitTLS {
             try await wire.say("STARTTLS", within: Self.patience)
             try await expect(&wire, 220)
             guard wire.connection.unread.isEmpty else {
                 town.ledger.violation("words in the clear behind the answer to STARTTLS")
                 throw IOFailure.lost
             }
-            wire.connection.setDeadline(town.outside.now() + Self.patience)
-            _ = try await wire.connection.secure(with: SimTLSEngine(askingFor: "relay.test"))
+            try await secure(&wire)
             try await hello(&wire)
         }
+        if way.entrance == .overridden {
+            let name = TrialClient.behind(number).text
+            try await wire.say("XCLIENT ADDR=\(name) PORT=4711", within: Self.patience)
+            try await expect(&wire, 220)
+            try await hello(&wire)
+        }
+        town.count("entered-\(way.entrance)")
         guard way.login != .none else { return }
         if town.plan.logins == .required, !town.isCalm, random.once(in: 6) {
             try await sneak(&wire)
@@ -97,6 +143,26 @@ extension MailClient {
         let code = try await logIn(&wire, isRight: true)
         town.count(code == 235 ? "logged-in" : "login-put-off")
         if code != 235 { throw IOFailure.other("\(code) to a login") }
+    }
+
+    private func secure(_ wire: inout Wire) async throws {
+        wire.connection.setDeadline(town.outside.now() + Self.patience)
+        _ = try await wire.connection.secure(with: SimTLSEngine(askingFor: "relay.test"))
+    }
+
+    /// What a balancer says first of the client it has (proxy-protocol.txt §2.1, §2.2).
+    private static func proxyHeader(_ entrance: ClientWay.Entrance, _ number: Int) -> [UInt8] {
+        switch entrance {
+        case .direct, .implicitTLS, .overridden: return []
+        case .proxied1:
+            let name = TrialClient.behind(number).text
+            return Array("PROXY TCP4 \(name) 198.51.100.1 4711 25\r\n".utf8)
+        case .proxied2:
+            let signature: [UInt8] = [13, 10, 13, 10, 0, 13, 10, 0x51, 0x55, 0x49, 0x54, 10]
+            let addresses: [UInt8] = [192, 0, 2, UInt8(number), 198, 51, 100, 1]
+            // Version 2, PROXY; TCP over IPv4; twelve bytes follow, ports 4711 and 25 last.
+            return signature + [0x21, 0x11, 0, 12] + addresses + [0x12, 0x67, 0, 25]
+        }
     }
 
     private func hello(_ wire: inout Wire) async throws {

@@ -76,7 +76,9 @@ extension Town {
                 let isPending = message?.isPending(recipient) ?? false
                 if isPending {
                     checkNotSettled(place, lostSince, what)
-                } else if !ledger.hasEnded(place), !isToldOf(place, copy, found) {
+                } else if !ledger.hasEnded(place), !mayHaveFailedSilently(place),
+                    !isToldOf(place, copy, found)
+                {
                     ledger.violation("\(place.text) would be nowhere after \(what)")
                 }
             }

@@ -14,6 +14,7 @@ package struct Letter: Sendable {
     /// Header block as the client sends it, without the empty line.
     let header: [UInt8]
     let body: [UInt8]
+    var wishes = LetterWishes()
 }
 
 /// A recipient of one accepted copy of a letter.
@@ -43,9 +44,18 @@ final class HostTransaction {
     let boot: Int
     /// Under TLS.
     let isSecure: Bool
+    /// The host knows DSN: how the sender hears of success is its business.
+    let toldDSN: Bool
     /// When the relay's next word on the connection came: it had read our reply. nil: never.
     var settledAt: Instant?
-    init(host: String, takenAt: Instant, boot: Int, isSecure: Bool = false) {
+    init(
+        host: String,
+        takenAt: Instant,
+        boot: Int,
+        isSecure: Bool = false,
+        toldDSN: Bool = false
+    ) {
+        self.toldDSN = toldDSN
         self.host = host
         self.takenAt = takenAt
         self.boot = boot
@@ -57,12 +67,20 @@ package final class Ledger {
     var letters: [Int: Letter] = [:]
     /// How each letter's client comes in.
     var protocolWords: [Int: String] = [:]
+    /// The address each letter's client has for the relay, as in a Received field.
+    var clientLiterals: [Int: String] = [:]
     var copies: [String: Copy] = [:]
     var copyOrder: [String] = []
     var arrivals: [Place: [HostTransaction]] = [:]
     /// Failure reports that arrived, by what they are about; each with the transaction it came in.
     var failureReports: [Place: [HostTransaction]] = [:]
     var delayReports: [Place: [HostTransaction]] = [:]
+    /// Of which a report said that they were passed on.
+    var relayedReports: Set<Place> = []
+    /// Of which the log said that they failed.
+    var failedByLog: Set<Place> = []
+    /// When the relay ended last, whatever the cause.
+    var lastDeath: Instant?
     /// Recipients some host refused for good, whatever the copy: "key recipient".
     var refusals: Set<String> = []
     /// Hosts that refused for good before they knew for whom the mail was.
@@ -116,6 +134,7 @@ package final class Ledger {
 
     /// The relay ended, perhaps before the log could say which report was refused.
     func relayEnded(at now: Instant) {
+        lastDeath = now
         if mayHaveRefusedReport(at: now) { untold.formUnion(subjects.values) }
     }
 

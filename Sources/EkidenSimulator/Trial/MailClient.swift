@@ -57,8 +57,8 @@ final class MailClient: @unchecked Sendable {
         var index = 0
         do {
             let connection = try await Connection.connect(
-                to: town.plan.relayEndpoint,
-                from: .v4(0x0a00_0100 + UInt32(number)),
+                to: town.plan.endpoint(of: way.entrance),
+                from: TrialClient.source(number),
                 on: town.outside,
                 until: town.outside.now() + .seconds(60)
             )
@@ -107,14 +107,22 @@ final class MailClient: @unchecked Sendable {
         if code / 100 == 4 { throw Left() }
     }
 
+    private static func mail(_ letter: Letter) -> String {
+        "MAIL FROM:<\(letter.sender ?? "")>" + letter.wishes.mailParameters
+    }
+
+    private static func recipient(_ recipient: String, _ letter: Letter) -> String {
+        "RCPT TO:<\(recipient)>" + letter.wishes.parameters(of: recipient)
+    }
+
     /// One command after the other; whom the relay takes it for.
     private func sayEnvelope(_ letter: Letter, _ wire: inout Wire) async throws -> [String]? {
         var taken: [String] = []
-        try await wire.say("MAIL FROM:<\(letter.sender ?? "")>", within: Self.patience)
+        try await wire.say(Self.mail(letter), within: Self.patience)
         try await expect(&wire, 250)
         for recipient in letter.recipients {
             try leaveSometimes()
-            try await wire.say("RCPT TO:<\(recipient)>", within: Self.patience)
+            try await wire.say(Self.recipient(recipient, letter), within: Self.patience)
             if try await wire.reply(within: Self.patience).0 == 250 { taken.append(recipient) }
         }
         try leaveSometimes()
@@ -128,8 +136,8 @@ final class MailClient: @unchecked Sendable {
     /// §4.2); nil when the relay takes it for nobody.
     private func sayTogether(_ letter: Letter, _ wire: inout Wire) async throws -> [String]? {
         let commands =
-            ["MAIL FROM:<\(letter.sender ?? "")>"]
-            + letter.recipients.map { "RCPT TO:<\($0)>" } + (way.usesChunks ? [] : ["DATA"])
+            [Self.mail(letter)] + letter.recipients.map { Self.recipient($0, letter) }
+            + (way.usesChunks ? [] : ["DATA"])
         var group = Array(commands.map { $0 + "\r\n" }.joined().utf8)
         let chunks = way.usesChunks ? self.chunks(of: letter) : []
         for chunk in chunks { group += chunk }

@@ -24,6 +24,9 @@ package struct HostTemper: Sendable {
     /// Offers STARTTLS; once in so many handshakes it breaks off, 0: never.
     package var hasTLS = false
     package var breaksTLS: UInt64 = 0
+    /// Knows the extension (RFC 3461, RFC 6531).
+    package var hasDSN = false
+    package var hasUTF8 = false
     package init() {}
 }
 
@@ -167,6 +170,9 @@ struct HostSession: ~Copyable {
     private var recipients: [String] = []
     private var last: HostTransaction?
     private var isSecure = false
+    /// EHLO was said, and answered.
+    private var isExtended = false
+    private var heard = HeardParameters()
 
     private static let patience = Duration.seconds(900)
 
@@ -186,8 +192,10 @@ struct HostSession: ~Copyable {
             last?.settledAt = last?.settledAt ?? host.shared.world.instant
             let verb = line.prefix(4).uppercased()
             switch verb {
-            case "EHLO": try await answer(.hello, capabilities)
-            case "HELO": try await answer(.hello, "250 \(host.name)")
+            case "EHLO": isExtended = try await answer(.hello, capabilities)
+            case "HELO":
+                isExtended = false
+                try await answer(.hello, "250 \(host.name)")
             case "STAR": try await startTLS()
             case "MAIL": try await mail(line)
             case "RCPT": try await recipient(line)
@@ -207,7 +215,10 @@ struct HostSession: ~Copyable {
         var lines = [host.name]
         if host.temper.hasPipelining { lines.append("PIPELINING") }
         if host.temper.hasSize { lines.append("SIZE 100000000") }
-        if host.temper.hasEightBit { lines.append("8BITMIME") }
+        // RFC 6531 §3.1: with SMTPUTF8 goes 8BITMIME.
+        if host.temper.hasEightBit || host.temper.hasUTF8 { lines.append("8BITMIME") }
+        if host.temper.hasUTF8 { lines.append("SMTPUTF8") }
+        if host.temper.hasDSN { lines.append("DSN") }
         if host.temper.hasTLS, !isSecure { lines.append("STARTTLS") }
         lines.append("ENHANCEDSTATUSCODES")
         return lines.enumerated().map { index, line in
@@ -235,6 +246,7 @@ struct HostSession: ~Copyable {
     private mutating func reset() {
         sender = nil
         recipients = []
+        heard = HeardParameters()
     }
 
     private mutating func say(_ text: String) async throws(IOFailure) {
@@ -282,6 +294,7 @@ struct HostSession: ~Copyable {
     private mutating func mail(_ line: String) async throws {
         reset()
         let path = Self.path(line)
+        heard.mail = HeardParameters.words(line)
         if try await answer(.mail, "250 2.1.0 ok") { sender = path }
     }
 
@@ -305,6 +318,7 @@ struct HostSession: ~Copyable {
         if !answer.hasPrefix("2") { return try await say(answer) }
         // Noted before, so that a refusal drawn here counts for it.
         recipients.append(path)
+        heard.recipients[path] = HeardParameters.words(line)
         if try await !self.answer(.recipient, answer) { recipients.removeLast() }
     }
 
@@ -336,14 +350,17 @@ struct HostSession: ~Copyable {
     }
 
     @discardableResult
-    private func take(_ message: [UInt8], _ sender: String) -> HostTransaction {
+    private mutating func take(_ message: [UInt8], _ sender: String) -> HostTransaction {
+        heard.offersDSN = host.temper.hasDSN && isExtended
+        heard.offersUTF8 = host.temper.hasUTF8 && isExtended
         let transaction = HostTransaction(
             host: host.name,
             takenAt: host.shared.world.instant,
             boot: boot,
-            isSecure: isSecure
+            isSecure: isSecure,
+            toldDSN: heard.offersDSN
         )
-        host.shared.arrived(message, from: sender, to: recipients, transaction)
+        host.shared.arrived(message, from: sender, to: recipients, transaction, heard)
         return transaction
     }
 }

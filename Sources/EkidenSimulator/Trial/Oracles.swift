@@ -13,7 +13,8 @@ extension Town {
         _ message: [UInt8],
         from sender: String,
         to recipients: [String],
-        _ transaction: HostTransaction
+        _ transaction: HostTransaction,
+        _ heard: HeardParameters = HeardParameters()
     ) {
         let names = recipients.joined(separator: ",")
         trace.note("\(transaction.host) took \(message.count) bytes from <\(sender)> to \(names)")
@@ -29,6 +30,7 @@ extension Town {
         if sender != letter.sender ?? "" {
             ledger.violation("k\(key) came from <\(sender)>, not <\(letter.sender ?? "")>")
         }
+        checkParameters(letter, heard, recipients)
         guard let id = checkContent(message, letter) else { return }
         for recipient in recipients {
             let place = Place(id: id, recipient: recipient)
@@ -76,6 +78,9 @@ extension Town {
         {
             ledger.violation("\(what) (\(id)) did not come with \(word): \(header.prefix(200))")
         }
+        if let literal = ledger.clientLiterals[letter.key], !header.contains(literal) {
+            ledger.violation("\(what) (\(id)) did not come from \(literal): \(header.prefix(200))")
+        }
         for line in String(decoding: letter.header, as: UTF8.self).split(separator: "\r\n") {
             let isHidden = line.contains("secret.test")
             if header.contains(line) == isHidden {
@@ -104,8 +109,11 @@ extension Town {
                 recipient = String(line.dropFirst("Final-Recipient: rfc822; ".count))
             } else if line.hasPrefix("Action: "), let about = recipient {
                 let place = Place(id: id, recipient: about)
+                checkWishes(place, String(line.dropFirst("Action: ".count)), text)
                 if line.hasSuffix("delayed") {
                     ledger.delayReports[place, default: []].append(transaction)
+                } else if line.hasSuffix("relayed") {
+                    ledger.relayedReports.insert(place)
                 } else {
                     ledger.failureReports[place, default: []].append(transaction)
                     if let subject = ledger.subjects[id] { ledger.toldInstead.insert(subject) }
@@ -128,10 +136,11 @@ extension Town {
         }
         if place.recipient.hasPrefix("s.") { return }
         let domain = place.recipient.split(separator: "@").last.map { String($0) } ?? ""
-        let kind = plan.domains.first { $0.name == domain }?.kind
-        if kind == .null || kind == .missing || kind == .dead { return }
         if ledger.refusals.contains(place.recipient) || hasRudeHost(domain) { return }
-        guard let copy = ledger.copies[place.id] else { return }
+        guard let copy = ledger.copies[place.id], let letter = ledger.letters[copy.key] else {
+            return
+        }
+        if isHopeless(domain, for: letter) { return }
         if world.instant - copy.at < expiryFloor {
             ledger.violation("\(place.text) was given up \(world.instant - copy.at) after it came")
         }
@@ -148,7 +157,7 @@ extension Town {
     private static let calmMin = Duration.seconds(2 * 3600)
 
     /// Nothing can have expired sooner, with the clock as it was set. Leaps of days must not count.
-    private var expiryFloor: Duration { plan.lifetime - plan.ceiling - clockSlack }
+    var expiryFloor: Duration { plan.lifetime - plan.ceiling - clockSlack }
 
     // MARK: Duplicates (Promise 3)
 
@@ -195,7 +204,10 @@ extension Town {
             }
         }
         // Marks rot as well; then nobody knows any more what was done.
-        if !isRotten { judgeCopies() }
+        if !isRotten {
+            judgeCopies()
+            judgeRelayed()
+        }
         for name in counts.keys.sorted() { trace.note("counted \(name) \(counts[name] ?? 0)") }
     }
 
@@ -222,7 +234,7 @@ extension Town {
 
     /// Promise 2: exactly one end.
     private func judgeEnd(_ place: Place, _ letter: Letter) {
-        if ledger.hasEnded(place) { return }
+        if ledger.hasEnded(place) || mayHaveFailedSilently(place) { return }
         // Its report, or the one that its report failed, went to the postmaster, who refused it.
         if ledger.untold.contains(place.id) { return }
         if letter.sender == nil, ledger.excuseStray(place.id) { return }

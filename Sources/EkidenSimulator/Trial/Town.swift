@@ -77,9 +77,14 @@ package final class Town: @unchecked Sendable {
         clients = plan.clients.enumerated().map { index, client in
             MailClient(index, client, town: self)
         }
-        for client in plan.clients {
+        for (number, client) in plan.clients.enumerated() {
             for letter in client.letters {
-                ledger.protocolWords[letter.key] = client.way.protocolWord
+                let word = client.way.protocolWord
+                // RFC 6531 §4.3: UTF8SMTP, UTF8SMTPS, UTF8SMTPA, UTF8SMTPSA.
+                ledger.protocolWords[letter.key] =
+                    letter.wishes.isInternational
+                    ? "UTF8SMTP" + word.dropFirst("ESMTP".count) : word
+                ledger.clientLiterals[letter.key] = "[\(client.address(number).text)]"
             }
         }
         if plan.logins != .none { files.write(TrialUsers.file, Array(TrialUsers.text.utf8)) }
@@ -147,6 +152,11 @@ package final class Town: @unchecked Sendable {
             hostsEver[domain.name, default: []].insert(name)
             sitesEver[name, default: []].insert(site)
         }
+    }
+
+    func hasHost(_ domain: String, where isSuch: (MailHost) -> Bool) -> Bool {
+        let names = hostsEver[domain, default: []]
+        return hosts.contains { names.contains($0.name) && isSuch($0) }
     }
 
     /// Whether a host of the domain refused for good before it knew for whom.
@@ -350,9 +360,11 @@ final class TownEvents: EventSink, @unchecked Sendable {
         case .accepted(let report):
             if let about = report.about { town.ledger.subjects[report.id.text] = about.text }
         case .attempt(let attempt):
-            guard attempt.status == .bounced || attempt.status == .expired,
-                attempt.recipient.text == town.plan.postmaster
-            else { return }
+            guard attempt.status == .bounced || attempt.status == .expired else { return }
+            town.ledger.failedByLog.insert(
+                Place(id: attempt.id.text, recipient: attempt.recipient.text)
+            )
+            guard attempt.recipient.text == town.plan.postmaster else { return }
             if let about = town.ledger.subjects[attempt.id.text] {
                 town.ledger.untold.insert(about)
                 if let first = town.ledger.subjects[about] { town.ledger.untold.insert(first) }

@@ -114,7 +114,9 @@ package struct TrialPlan {
     let security: Security
     let logins: TrialLogins
     let relayAddress = HostAddress.v4(0x0a09_0909)
-    var relayEndpoint: Endpoint { Endpoint(relayAddress, 25) }
+    func endpoint(of entrance: ClientWay.Entrance) -> Endpoint {
+        Endpoint(relayAddress, entrance.port)
+    }
     /// Connections to a site, and to all sites together.
     let connectionsMax: Int
     let poolMax: Int
@@ -170,6 +172,7 @@ package struct TrialPlan {
         rotOneIn = Self.drawRot(seed, diet)
         drawHosts(random.branch())
         drawOutboundTLS()
+        drawExtensions()
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
     }
@@ -225,6 +228,23 @@ package struct TrialPlan {
         for index in domains.indices { domains[index].needsTLS = random.once(in: 3) }
     }
 
+    /// Which hosts know DSN and SMTPUTF8; those that reports go to know what reports need.
+    private mutating func drawExtensions() {
+        let random = Self.ways(seed, 1001)
+        for index in tempers.indices {
+            tempers[index].hasDSN = random.once(in: 2)
+            tempers[index].hasUTF8 = !random.once(in: 3) || index == tempers.count - 1
+        }
+    }
+
+    /// Files that were written well can't always be read.
+    var readsMayFail: Bool {
+        rotOneIn > 0
+            || faults.contains { fault in
+                if case .diskErrors(.read, let oneIn) = fault.fault { oneIn > 0 } else { false }
+            }
+    }
+
     /// Whether the relay's policy for the recipient's domain asks for TLS.
     func mustBeSecure(_ recipient: String) -> Bool {
         domains.contains { $0.needsTLS && recipient.hasSuffix("@" + $0.name) }
@@ -260,6 +280,11 @@ package struct TrialPlan {
             way.login = random.once(in: 2) ? .plain : .scram
         }
         way.usesChunks = random.once(in: 3)
+        way.entrance = random.pick(ClientWay.Entrance.allCases)
+        if way.entrance == .implicitTLS {
+            // There is no such listener without a certificate.
+            if security == .none { way.entrance = .direct } else { way.isSecure = true }
+        }
         return way
     }
 
@@ -279,12 +304,15 @@ package struct TrialPlan {
         }
         if random.once(in: 5) { header += "X-Long: " + String(repeating: "y", count: 900) + "\r\n" }
         let size = random.pick([0, 100, 100, 1000, 1000, 4000, 4000, 20_000, 50_000])
+        let wishes = LetterWishes.draw(key, recipients, Self.ways(seed, 2000 + key))
+        if wishes.isInternational { header += "X-Word: Gr\u{fc}\u{df}e, \u{4f60}\u{597d}\r\n" }
         return Letter(
             key: key,
             sender: sender,
             recipients: recipients,
             header: Array(header.utf8),
-            body: Self.drawBody(size, random)
+            body: Self.drawBody(size, random),
+            wishes: wishes
         )
     }
 
@@ -361,66 +389,6 @@ package struct TrialPlan {
         case .kill, .powerLoss, .stop, .crash, .moveExchangers, .pause, .operate, .rot:
             nil
         }
-    }
-
-    private var securitySettings: String {
-        if security == .none { return "" }
-        return """
-            tls = "\(security == .required ? "required" : "optional")"
-            [[certificate]]
-            name = "any"
-            chain = "/any.pem"
-            key = "/any.key"
-            """
-    }
-
-    private var outboundTLSSettings: String {
-        let domains = domains.filter(\.needsTLS).map { "\"\($0.name)\"" }
-        if domains.isEmpty { return "" }
-        return """
-            [[tls_policy]]
-            name = "secured"
-            domains = [\(domains.joined(separator: ", "))]
-            level = "encrypt"
-            """
-    }
-
-    private var loginSettings: String {
-        if logins == .none { return "" }
-        return """
-            auth = "\(logins == .required ? "required" : "optional")"
-            auth_without_tls_for = ["10.0.0.0/8"]
-            """
-    }
-
-    /// The relay's configuration, as an administrator would write it.
-    var configuration: String {
-        """
-        [relay]
-        hostname = "relay.test"
-        postmaster = "\(postmaster)"
-        stop_time = "20s"
-        [[listener]]
-        name = "in"
-        listen = ["\(relayEndpoint.text)"]
-        relay_for = ["10.0.0.0/8"]
-        \(loginSettings)
-        \(securitySettings)
-        \(logins == .none ? "" : "[auth]\nusers = \"\(TrialUsers.file)\"\nmax_failures = 3")
-        [spool]
-        directory = "/spool"
-        [retry]
-        first = "30s"
-        ceiling = "\(ceiling.wholeSeconds)s"
-        lifetime = "\(lifetime.wholeSeconds)s"
-        null_sender_lifetime = "\(lifetime.wholeSeconds)s"
-        delay_notice_after = "1h"
-        [delivery]
-        max_connections = \(poolMax)
-        [sites]
-        connections_max = \(connectionsMax)
-        \(outboundTLSSettings)
-        """
     }
 }
 

@@ -8,7 +8,11 @@ import Testing
     private func town() throws -> (Town, Letter) {
         let seed = try #require((1...100).first { TrialPlan(seed: $0).rotOneIn > 0 })
         let town = try Town(TrialPlan(seed: seed))
-        let letter = try #require(town.plan.letters.first { $0.sender != nil && !$0.body.isEmpty })
+        let letter = try #require(
+            town.plan.letters.first {
+                $0.sender != nil && !$0.body.isEmpty && $0.wishes.isPlain
+            }
+        )
         town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
         return (town, letter)
     }

@@ -53,6 +53,7 @@ import Testing
 
     @Test func `clients come in all ways, and as their world has it`() {
         var seen: Set<String> = []
+        var entrances: Set<ClientWay.Entrance> = []
         for seed in UInt64(1)...100 {
             let plan = TrialPlan(seed: seed)
             for way in plan.clients.map(\.way) {
@@ -60,9 +61,11 @@ import Testing
                 #expect(way.login != .none || plan.logins != .required)
                 #expect(way.login == .none || plan.logins != .none)
                 seen.insert("\(way.protocolWord) \(way.login) \(way.usesChunks)")
+                entrances.insert(way.entrance)
             }
         }
         #expect(seen.count == 12)
+        #expect(entrances.count == ClientWay.Entrance.allCases.count)
     }
 
     @Test func `a diet leaves out what it names, and nothing else changes`() {
@@ -85,7 +88,7 @@ import Testing
     private func letter(_ town: Town) throws -> Letter {
         try #require(
             town.plan.letters.first { letter in
-                letter.sender != nil && letter.body.count > 200
+                letter.sender != nil && letter.body.count > 200 && letter.wishes.isPlain
                     && letter.recipients.contains { $0.hasPrefix("ok") }
             }
         )
@@ -93,10 +96,11 @@ import Testing
 
     private func message(_ letter: Letter, _ id: String, of town: Town) -> [UInt8] {
         let word = town.ledger.protocolWords[letter.key] ?? "nothing"
+        let literal = town.ledger.clientLiterals[letter.key] ?? "nowhere"
         let visible = String(decoding: letter.header, as: UTF8.self)
             .split(separator: "\r\n").filter { !$0.contains("secret.test") }
         let header =
-            "Received: from a by b\r\n\twith \(word) id \(id);\r\n\tSat\r\n"
+            "Received: from a (\(literal)) by b\r\n\twith \(word) id \(id);\r\n\tSat\r\n"
             + visible.map { $0 + "\r\n" }.joined() + "\r\n"
         return Array(header.utf8) + letter.body
     }
@@ -135,7 +139,9 @@ import Testing
         )
         let town = try Town(TrialPlan(seed: seed))
         let letter = try #require(
-            town.plan.letters.first { $0.recipients.contains { town.plan.mustBeSecure($0) } }
+            town.plan.letters.first { letter in
+                letter.wishes.isPlain && letter.recipients.contains { town.plan.mustBeSecure($0) }
+            }
         )
         let bytes = message(letter, "A1", of: town)
         town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
