@@ -117,7 +117,7 @@ targets.append(
 // Parsers and what strangers send them: a test of their corpora, or (deploy/fuzz) a fuzzer's target.
 let fuzzed: [Target.Dependency] = [
     mail, runtime, smtp, kit, "EkidenConfiguration", "EkidenControl", "EkidenIngress",
-    "EkidenResolver", "EkidenRewriting", "EkidenSpool",
+    "EkidenLinux", "EkidenResolver", "EkidenRewriting", "EkidenSpool",
 ]
 targets.append(
     Context.environment["EKIDEN_FUZZ"] == nil

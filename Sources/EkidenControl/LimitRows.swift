@@ -78,6 +78,8 @@ package struct SessionLimits: Sendable, Equatable {
     package var commandSeconds = 0.0
     /// nil: replies to errors come at once, to the last.
     package var errorsBeforeTarpit: Int?
+    package var tarpitSeconds = 0.0
+    package var greetSeconds = 0.0
     package var recipients = 0
     /// nil: messages of any size.
     package var messageBytes: Int?
@@ -95,6 +97,8 @@ package struct SessionLimits: Sendable, Equatable {
         w.field("max_commands", commands)
         w.field("command_timeout", seconds: commandSeconds)
         w.field("tarpit_after", errorsBeforeTarpit)
+        w.field("tarpit_delay", seconds: tarpitSeconds)
+        w.field("greet_delay", seconds: greetSeconds)
         w.field("max_recipients", recipients)
         w.field("max_message_size", messageBytes)
         w.field("max_header_size", headerBytes)
@@ -110,6 +114,8 @@ package struct SessionLimits: Sendable, Equatable {
         commands = try object.integer("max_commands")
         commandSeconds = try object.number("command_timeout")
         errorsBeforeTarpit = try object.optionalInteger("tarpit_after")
+        tarpitSeconds = try object.number("tarpit_delay")
+        greetSeconds = try object.number("greet_delay")
         recipients = try object.integer("max_recipients")
         messageBytes = try object.optionalInteger("max_message_size")
         headerBytes = try object.integer("max_header_size")

@@ -27,17 +27,27 @@ package final class ConnectionLedger: Sendable {
         case tooManyFromNetwork(limit: Int, NetworkPrefix)
     }
 
+    /// How many connections there may be at once.
+    package struct Bounds: Sendable, Equatable {
+        var total: Int
+        var perClient: Int
+        /// nil: as many as there are slots.
+        var perNetwork: Int?
+    }
+
     /// Counts a connection in if the policy has a slot for it; then `leave` counts it out, by the
     /// same policy.
     package func enter(_ client: HostAddress, _ policy: ListenerPolicy) -> Verdict {
+        enter(client, policy.bounds)
+    }
+
+    func enter(_ client: HostAddress, _ bounds: Bounds) -> Verdict {
         counts.withLock { counts in
-            if counts.total >= policy.connections { return .tooMany(limit: policy.connections) }
+            if counts.total >= bounds.total { return .tooMany(limit: bounds.total) }
             let customer = client.customer
             let own = counts.perClient[customer, default: 0]
-            if own >= policy.connectionsPerClient {
-                return .tooManyFromClient(limit: policy.connectionsPerClient)
-            }
-            if let limit = policy.connectionsPerNetwork {
+            if own >= bounds.perClient { return .tooManyFromClient(limit: bounds.perClient) }
+            if let limit = bounds.perNetwork {
                 let network = Self.network(client)
                 let all = counts.perNetwork[network, default: 0]
                 if all >= limit { return .tooManyFromNetwork(limit: limit, network) }
@@ -50,10 +60,14 @@ package final class ConnectionLedger: Sendable {
     }
 
     package func leave(_ client: HostAddress, _ policy: ListenerPolicy) {
+        leave(client, policy.bounds)
+    }
+
+    func leave(_ client: HostAddress, _ bounds: Bounds) {
         counts.withLock { counts in
             counts.total -= 1
             Self.decrement(client.customer, in: &counts.perClient)
-            if policy.connectionsPerNetwork != nil {
+            if bounds.perNetwork != nil {
                 Self.decrement(Self.network(client), in: &counts.perNetwork)
             }
         }

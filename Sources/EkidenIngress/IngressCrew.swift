@@ -22,6 +22,10 @@ package final class IngressCrew: Sendable {
     private let roll: Mutex<Roll>
     /// Sessions of all listeners together; the process has descriptors for no more.
     private let sessionsMax: Int
+    /// Clients over all listeners: one that listeners grant many slots each still leaves some of the
+    /// process's descriptors to others.
+    private let house = ConnectionLedger()
+    private let houseBounds: ConnectionLedger.Bounds
 
     package init(
         loops: [Loop],
@@ -29,8 +33,10 @@ package final class IngressCrew: Sendable {
         events: any EventSink,
         logins: Logins? = nil,
         rates: RateDesk = RateDesk(),
-        sessionsMax: Int = .max
+        sessionsMax: Int = .max,
+        sessionsPerClientMax: Int = .max
     ) {
+        houseBounds = ConnectionLedger.Bounds(total: sessionsMax, perClient: sessionsPerClientMax)
         self.loops = loops
         self.sessionsMax = sessionsMax
         self.door = door
@@ -61,12 +67,29 @@ package final class IngressCrew: Sendable {
         // Behind a balancer limits are the client's, who is not known yet.
         let early: ConnectionLedger.Verdict? =
             isFull
-            ? full : terms.policy.isProxy(peer) ? nil : ledger.enter(peer, terms.policy)
+            ? full : terms.policy.isProxy(peer) ? nil : enter(peer, terms, ledger)
         loop.spawn {
             let end = await self.serve(socket, on: loop, terms, ledger, early)
             self.leave(end.handle, on: loop)
-            if let client = end.admitted { ledger.leave(client, terms) }
+            if let client = end.admitted {
+                ledger.leave(client, terms)
+                self.house.leave(client, self.houseBounds)
+            }
         }
+    }
+
+    /// Counts a client in at its listener and in the house, or at neither.
+    @inline(never)
+    private func enter(
+        _ client: HostAddress,
+        _ terms: ListenerTerms,
+        _ ledger: ConnectionLedger
+    ) -> ConnectionLedger.Verdict {
+        let inHouse = house.enter(client, houseBounds)
+        guard inHouse == .admitted else { return inHouse }
+        let verdict = ledger.enter(client, terms)
+        if verdict != .admitted { house.leave(client, houseBounds) }
+        return verdict
     }
 
     /// A session from its first byte to its last; its connection is closed on return.
@@ -91,7 +114,7 @@ package final class IngressCrew: Sendable {
         if let early, !terms.isProxy(socket.peer.address) {
             await session.pointee.run(early)
         } else if let client = await session.pointee.readProxyHeader() {
-            let verdict = early ?? ledger.enter(client, terms)
+            let verdict = early ?? enter(client, terms, ledger)
             if verdict == .admitted { admitted = client }
             await session.pointee.run(verdict)
         }

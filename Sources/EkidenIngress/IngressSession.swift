@@ -244,7 +244,7 @@ struct IngressSession: ~Copyable {
             // First, for the connection may break before the reply is out.
             log(reply, rule: rule)
             if terms.policy.tarpit != nil { try await holdBack() }
-            queue(reply)
+            queue(reply, rule: rule)
         case .close(let reply, let rule):
             try await close(reply, rule: rule)
             return false
@@ -371,6 +371,10 @@ struct IngressSession: ~Copyable {
 
     mutating func queue(_ reply: Reply) { connection.queue(reply.wire) }
 
+    /// A refusal, with the name of its rule.
+    @inline(never)
+    mutating func queue(_ reply: Reply, rule: String) { queue(reply.naming(rule)) }
+
     @inline(never)
     mutating func log(_ reply: Reply, rule: String) {
         noteClient()
@@ -393,8 +397,12 @@ struct IngressSession: ~Copyable {
 
     @inline(never)
     mutating func close(_ reply: Reply, rule: String?) async throws(IOFailure) {
-        if let rule { log(reply, rule: rule) }
-        queue(reply)
+        if let rule {
+            log(reply, rule: rule)
+            queue(reply, rule: rule)
+        } else {
+            queue(reply)
+        }
         connection.setDeadline(connection.loop.turnTime + .seconds(5))
         try await connection.flush()
         connection.shutdownSending()

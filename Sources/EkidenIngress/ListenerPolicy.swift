@@ -90,6 +90,14 @@ package struct ListenerPolicy: Sendable {
         self.tls = tls
     }
 
+    var bounds: ConnectionLedger.Bounds {
+        ConnectionLedger.Bounds(
+            total: connections,
+            perClient: connectionsPerClient,
+            perNetwork: connectionsPerNetwork
+        )
+    }
+
     package func mayRelay(_ client: HostAddress) -> Bool {
         relayFor.contains { $0.contains(client) }
     }
@@ -108,10 +116,7 @@ package struct ListenerPolicy: Sendable {
 
     /// Whose the certificate is; nil: nobody's whom this listener knows.
     package func user(of certificate: PeerCertificate) -> String? {
-        guard let user = certificateUsers.first(where: { $0.fits(certificate) })?.name else {
-            return nil
-        }
-        return rules.admits(user: user) ? user : nil
+        certificateUsers.first { rules.admits(user: $0.name) && $0.fits(certificate) }?.name
     }
 
     package func isLenient(_ client: HostAddress) -> Bool {

@@ -18,7 +18,6 @@ extension Relay {
         if shelf.isEmpty { return }
         let owner = house.owner
         let renewed = Mutex(owner.now())
-        warnOfCertificateEnds()
         certificates.start {
             let isDue = renewed.withLock { renewed in
                 let isDue = owner.now() - renewed >= Self.ticketKeyLifetime
@@ -46,16 +45,15 @@ extension Relay {
     }
 
     /// At the start and once a day.
-    private func warnOfCertificateEnds() {
+    func warnOfCertificateEnds() {
         let now = house.owner.wallNow()
         for standing in shelf.standings {
             guard let end = standing.end, end - now < Self.certificateNotice else { continue }
-            let names = standing.names.prefix(5).joined(separator: ", ")
             house.notice(
                 .warning,
                 "tls",
-                "the certificate for \(names) \(end > now ? "ends" : "ended") \(end.timestamp); "
-                    + "put a new one in its files"
+                "the certificate in \(standing.file) \(end > now ? "ends" : "ended") "
+                    + "\(end.timestamp); put a new one there"
             )
         }
     }

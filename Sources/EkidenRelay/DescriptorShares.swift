@@ -8,6 +8,9 @@ import EkidenConfiguration
 struct DescriptorShares: Sendable, Equatable {
     /// Sessions of clients, over all listeners.
     let sessionsMax: Int
+    /// Of them those of one client, whatever listeners grant it: where there are fewer than that, it
+    /// leaves a quarter to others.
+    let sessionsPerClientMax: Int
     /// Connections to next hops.
     let deliveriesMax: Int
     /// What an operator should know: there are fewer than the configuration would use.
@@ -26,6 +29,7 @@ struct DescriptorShares: Sendable, Equatable {
         let connections = left - left / Self.filesShare
         guard sessions + deliveries > connections else {
             sessionsMax = sessions
+            sessionsPerClientMax = sessions
             deliveriesMax = deliveries
             shortage = nil
             return
@@ -34,6 +38,7 @@ struct DescriptorShares: Sendable, Equatable {
         let out = min(deliveries, max(connections / 3, connections - sessions, 1))
         let inbound = min(sessions, max(connections - out, 1))
         sessionsMax = inbound
+        sessionsPerClientMax = max(1, inbound - inbound / 4)
         deliveriesMax = out
         shortage =
             "only \(descriptors) files may be open, so at most \(inbound) clients are served and "

@@ -69,6 +69,8 @@ extension SessionLimits {
         commands = policy.session.commands
         commandSeconds = policy.timeouts.command.inSeconds
         errorsBeforeTarpit = policy.tarpit?.freeErrors
+        tarpitSeconds = (policy.tarpit?.delay ?? .zero).inSeconds
+        greetSeconds = (policy.greetDelay?.time ?? .zero).inSeconds
         recipients = policy.session.recipients
         messageBytes = policy.session.messageBytes
         headerBytes = policy.content.headerBytes

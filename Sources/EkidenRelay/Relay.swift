@@ -78,7 +78,8 @@ package final class Relay: Sendable {
             door: FrontDoor(house: house),
             events: world.events,
             logins: users.logins,
-            sessionsMax: settings.descriptors.sessionsMax
+            sessionsMax: settings.descriptors.sessionsMax,
+            sessionsPerClientMax: settings.descriptors.sessionsPerClientMax
         )
         crew.rates.adopt(configuration.rateLimits)
         let listeners: [Listener]
@@ -101,6 +102,7 @@ package final class Relay: Sendable {
             shelf: shelf
         )
         relay.watchCertificates()
+        relay.warnOfCertificateEnds()
         for listener in listeners { listener.start() }
         users.watch()
         await lists.adopt(configuration)

@@ -43,15 +43,13 @@ extension Relay {
             try Self.prepareTLS(settings, shelf)
             try await Self.prepareLogins(settings.configuration, house.logins)
         } catch {
+            keepTLS(of: house.settings)
             return reloadFailed(error.text)
         }
         watchCertificates()
         house.adopt(settings)
         // After that: who asks for a connector asks for one of these.
-        shelf.keep(
-            only: settings.configuration.listeners.compactMap(settings.configuration.tlsSettings),
-            and: settings.outboundTLS.allSettings
-        )
+        keepTLS(of: settings)
         crew.rates.adopt(settings.configuration.rateLimits)
         await users.reload(settings.configuration.auth)
         await lists.adopt(settings.configuration)
@@ -79,6 +77,13 @@ extension Relay {
     }
 
     /// A configuration that could not be used: the running one stays.
+    private func keepTLS(of settings: RelaySettings) {
+        shelf.keep(
+            only: settings.configuration.listeners.compactMap(settings.configuration.tlsSettings),
+            and: settings.outboundTLS.allSettings
+        )
+    }
+
     package func reloadFailed(_ text: String) -> Result<String, StartFailure> {
         noteReload("configuration not reloaded, the running one stays: " + text, .error)
         return .failure(StartFailure(text))

@@ -57,13 +57,21 @@ extension Relay {
         report.resolver.queries = Int(clamping: resolver.asked)
         report.resolver.cacheHits = Int(clamping: resolver.hits)
         report.resolver.failures = Int(clamping: resolver.failed)
-        report.certificates = shelf.standings.filter { !$0.names.isEmpty || $0.trouble != nil }.map
-        {
-            CertificateRow(names: $0.names, end: $0.end, trouble: $0.trouble)
-        }
+        report.certificates = shelf.standings.map(CertificateRow.init)
         report.allowances = allowances.count(at: house.owner.now())
         report.rates = rates.perSecond(at: house.owner.now())
         reportLimits(in: &report)
         return report
+    }
+}
+
+extension CertificateRow {
+    fileprivate init(_ standing: TLSStanding) {
+        self.init(
+            file: standing.file,
+            names: standing.names,
+            end: standing.end,
+            trouble: standing.trouble
+        )
     }
 }

@@ -51,7 +51,13 @@ final class TLSShelf: Sendable {
     }
 
     /// Of all certificates in use.
-    var standings: [TLSStanding] { material.map(\.standing) }
+    var standings: [TLSStanding] {
+        var standings: [TLSStanding] = []
+        for standing in material.flatMap(\.standings) where !standings.contains(standing) {
+            standings.append(standing)
+        }
+        return standings
+    }
 
     var isEmpty: Bool { material.isEmpty }
 

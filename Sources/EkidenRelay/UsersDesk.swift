@@ -11,6 +11,7 @@ import Synchronization
 final class UsersDesk: Sendable {
     private struct State {
         var path: String?
+        var mechanisms: [Configuration.Mechanism]
         /// The file as it was when it was last looked at, well or broken.
         var stamp: FileStamp?
     }
@@ -19,7 +20,7 @@ final class UsersDesk: Sendable {
     private let world: RelayWorld
     private let loop: Loop
     private let lookout: Lookout
-    private let state = Mutex(State())
+    private let state: Mutex<State>
 
     /// Between two looks at the file.
     private static let interval: Duration = .seconds(3)
@@ -27,6 +28,7 @@ final class UsersDesk: Sendable {
     /// From a task of the first loop.
     init(_ configuration: Configuration.Auth, in world: RelayWorld) {
         self.world = world
+        state = Mutex(State(mechanisms: configuration.mechanisms))
         loop = world.loops[0]
         lookout = Lookout(on: loop, every: Self.interval)
         logins = Logins(
@@ -57,6 +59,7 @@ final class UsersDesk: Sendable {
         let path = configuration.users
         let isOther = state.withLock { state in
             defer { state.path = path }
+            state.mechanisms = configuration.mechanisms
             return state.path != path
         }
         guard path != nil else {
@@ -107,12 +110,27 @@ final class UsersDesk: Sendable {
             }
         }
         switch parsed {
-        case .success(let users): logins.adopt(users)
+        case .success(let users):
+            logins.adopt(users)
+            warnOfMechanisms(users, path)
         case .failure(let problem):
             throw FileTrouble(text: "line \(problem.line): \(problem.text)")
         }
         if let looseness = stamp.looseness { tell(.warning, "\(path) has \(looseness)") }
         return stamp
+    }
+
+    /// Users who can't log in by any mechanism that is allowed.
+    private func warnOfMechanisms(_ users: UserTable, _ path: String) {
+        let others = state.withLock { state in
+            state.mechanisms.contains { $0 != .scramSHA256 && $0 != .scramSHA256Plus }
+        }
+        guard users.count > 0, !users.hasSCRAMKeys, !others else { return }
+        tell(
+            .warning,
+            "nobody in \(path) has keys for SCRAM, and auth.mechanisms allows nothing else: nobody "
+                + "can log in; set the passwords anew, or allow PLAIN"
+        )
     }
 
     private func tell(_ level: EventLevel, _ text: String) {

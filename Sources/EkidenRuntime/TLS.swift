@@ -42,16 +42,19 @@ package protocol TLSEngine: AnyObject {
     var facts: TLSFacts { get }
 }
 
-/// How certificates are that are in use.
+/// How a certificate is that is in use.
 package struct TLSStanding: Sendable, Equatable {
-    /// DNS names they are for.
+    /// Path of its file.
+    package var file: String
+    /// What it is for: DNS names, mail addresses.
     package var names: [String]
-    /// When the first of them is no longer valid.
+    /// When it is no longer valid.
     package var end: WallTime?
-    /// Why the newer files on disk are not used.
+    /// Why the newer files on disk, of it or of those it is used with, are not used.
     package var trouble: String?
 
-    package init(names: [String] = [], end: WallTime? = nil, trouble: String? = nil) {
+    package init(file: String, names: [String], end: WallTime?, trouble: String?) {
+        self.file = file
         self.names = names
         self.end = end
         self.trouble = trouble
@@ -66,7 +69,8 @@ package protocol TLSMaterial: AnyObject, Sendable {
     /// Takes other keys for tickets, so that who steals one reads no more than a day's sessions
     /// (RFC 9325 §3.4); what the acceptor was made of stays in use if it can't be read now.
     func renewKeys()
-    var standing: TLSStanding { get }
+    /// One for each certificate.
+    var standings: [TLSStanding] { get }
 }
 
 /// Makes the server side of sessions, with the certificates it has at the time.

@@ -9,6 +9,20 @@ extension Reply {
     /// `250 2.123.123 ` and CRLF.
     private static let headAndEndBytes = 18
 
+    /// The reply with the rule that says no at the end of its last line, so that whoever gets it can
+    /// say which it was; a text too long for both is cut.
+    package func naming(_ rule: String) -> Reply {
+        let suffix = " (\(rule))"
+        var lines = lines
+        var last = lines.removeLast()
+        let room = Self.lineBytesOnWire - Self.headAndEndBytes - suffix.utf8.count
+        var cut = last.utf8.prefix(room)
+        // Not within a character.
+        while String(cut) == nil { cut.removeLast() }
+        last = String(cut) ?? ""
+        return Reply(code, status, lines: lines + [last + suffix])
+    }
+
     /// Appends the reply as lines with CRLF. The enhanced status stands on each line (RFC 2034
     /// §4); characters that are not printable ASCII become `?`; over-long lines are cut.
     package func write(into output: inout BytesBuilder) {

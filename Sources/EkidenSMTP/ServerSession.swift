@@ -142,9 +142,20 @@ package struct ServerSession: Sendable {
             return reject(500, 5, 5, 2, text, .bareNewline)
         case .tooLong:
             // RFC 5321 §4.5.3.1.10
-            return reject(500, 5, 5, 6, "line too long", .lineTooLong)
+            return reject(
+                500,
+                5,
+                5,
+                6,
+                "a command line has at most \(Limits.commandLineBytes) bytes",
+                .lineTooLong
+            )
         case .endless:
-            let reply = Reply(421, EnhancedStatus(4, 7, 0), "line without end; closing")
+            let reply = Reply(
+                421,
+                EnhancedStatus(4, 7, 0),
+                "a command line has at most \(Limits.commandLineBytes) bytes; closing"
+            )
             return close(reply, .lineTooLong)
         case .controlCharacter:
             return reject(500, 5, 5, 2, "control character in a command", .syntax)

@@ -187,8 +187,13 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.isStopping = true
         status.sessionsMax = 700
         status.certificates = [
-            CertificateRow(names: ["a.example", "b.example"], end: now, trouble: "no key"),
-            CertificateRow(names: [], end: nil, trouble: nil),
+            CertificateRow(
+                file: "/a.pem",
+                names: ["a.example", "b.example"],
+                end: now,
+                trouble: "no key"
+            ),
+            CertificateRow(file: "/b.pem", names: [], end: nil, trouble: nil),
         ]
         var limits = ConnectionLimits(
             name: "relay",

@@ -161,6 +161,23 @@ private final class Book {
         }
     }
 
+    @Test func `locks of different lengths each end in their time`() {
+        var ledger = FailureLedger()
+        ledger.settings.failures = 1
+        ledger.settings.window = .seconds(1)
+        _ = ledger.failed(client, user: "a", at: second(0))
+        ledger.settings.lockout = .seconds(10)
+        _ = ledger.failed(other, user: "b", at: second(5))
+        let still = ledger.lockedOutUntil(other, user: "b", at: second(14))
+        #expect(still == second(15))
+        let over = ledger.lockedOut(other, user: "b", at: second(15))
+        #expect(over == nil)
+        let counted = ledger.lockouts(at: second(15))
+        #expect(counted.clients == 1 && counted.users == 1)
+        #expect((second(900) - second(15)).waitText == "15 minutes")
+        #expect(Duration.milliseconds(1).waitText == "1 second")
+    }
+
     @Test func `made-up keys stay the same, nonces never do`() throws {
         let (world, logins) = try world()
         guard case .keys(let first, let nonce) = try ask(.keys(user: "nobody"), world, logins),
@@ -210,7 +227,8 @@ private final class Book {
     @Test func `after ten failures not even the right password helps, elsewhere it does`() throws {
         let (world, logins) = try world()
         for n in 1...10 {
-            guard case .refused(_, let lockedOut) = try ask(password("anna", "no"), world, logins)
+            guard
+                case .refused(_, let lockedOut, _) = try ask(password("anna", "no"), world, logins)
             else {
                 Issue.record("not refused")
                 return

@@ -205,11 +205,15 @@ def spread(times):
 
 
 def undisturbed(alone, beside):
-    """Whether a transaction takes about as long beside a crowd as alone: three times the median,
-    and a millisecond for the noise of the machine, are not that."""
-    ratio = statistics.median(beside) / statistics.median(alone)
-    print(f"  beside them a transaction takes {ratio:.2f} times as long (median)")
-    return statistics.median(beside) <= 3 * statistics.median(alone) + 0.001
+    """Whether a transaction takes about as long beside a crowd as alone: three times as long, in the
+    median or the slowest hundredth, is not that; a few milliseconds are the noise of the machine."""
+    def last(times):
+        return sorted(times)[int(len(times) * 0.99) - 1]
+    middle = statistics.median(beside) / statistics.median(alone)
+    print(f"  beside them a transaction takes {middle:.2f} times as long (median), "
+          f"{last(beside) / last(alone):.2f} times (p99)")
+    return (statistics.median(beside) <= 3 * statistics.median(alone) + 0.001
+            and last(beside) <= 3 * last(alone) + 0.02)
 
 
 # ---- Scenes: each returns whether all held
@@ -384,6 +388,22 @@ async def hog(options):
         return bad == 0 and calm and codes.count("220") == 250 and codes.count("421") == 950
 
 
+async def short_hog(options):
+    """The same where the process has few descriptors, and the listener would grant it all of them."""
+    with Scene(options, "max_connections = 1000\nmax_connections_per_client = 1000",
+               descriptors=128) as scene:
+        async def grab(_):
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", scene.port, local_addr=("127.2.0.1", 0))
+            return (await reply(reader))[:3], writer
+        got = await many(120, 120, grab)
+        served = sum(not isinstance(one, BaseException) and one[0] == "220" for one in got)
+        others = [await transaction(scene, n) for n in range(50)]
+        print(f"  120 from one address with 128 descriptors: {served} served; others meanwhile: "
+              f"{spread(others)}")
+        return 0 < served < 120
+
+
 async def descriptors(options):
     """As many connections as there are no descriptors for."""
     with Scene(options, "max_connections = 1000", descriptors=128) as scene:
@@ -406,7 +426,7 @@ SCENES = {
     "idle": lambda options: idle(options, "plain"),
     "idle-starttls": lambda options: idle(options, "starttls"),
     "idle-tls": lambda options: idle(options, "tls"),
-    "slow": slow, "flood": flood, "hog": hog, "descriptors": descriptors,
+    "slow": slow, "flood": flood, "hog": hog, "short-hog": short_hog, "descriptors": descriptors,
 }
 
 

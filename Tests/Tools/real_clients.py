@@ -5,8 +5,8 @@ out at the other end. By hand:
     real_clients.py --binary .build/debug/ekiden
     real_clients.py --binary .build/debug/ekiden --only msmtp,curl --verbose
 
-Clients that are not installed are named and left out, but for those of --require; --root names a directory in which packages
-were unpacked that can't be installed beside each other (`dpkg -x`). Postfix and Exim run with a
+Clients that are not installed are named and left out, but for those of --require; --root names a
+directory in which packages were unpacked that can't be installed beside each other (`dpkg -x`). Postfix and Exim run with a
 configuration of their own, as root only, and touch nothing of the machine's.
 
 For each client: in the clear, with STARTTLS, with TLS from the first byte, with each mechanism it
@@ -356,7 +356,8 @@ def main():
     finally:
         if house and not house.stop():
             print("FAILED  the relay did not end as it should")
-    party.failures += [f"{name} is required" for name in required if name in party.skipped]
+    party.failures += [f"{name} is required, and did not run" for name in required
+                       if name in party.skipped or only and name not in only]
     print(f"{party.count} letters; {len(party.failures)} failed, {len(party.skipped)} skipped")
     for name in party.failures:
         print(f"  failed: {name}")

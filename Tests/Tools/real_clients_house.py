@@ -25,17 +25,18 @@ def openssl(*arguments):
     return run.stdout
 
 
-def make_certificates(directory):
+def make_certificates(directory, key):
     """An authority, the relay's certificate by it, and a printer's that nobody vouches for; the
     printer's fingerprint."""
     curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+    own = ["-newkey", *key, "-nodes"]
 
     def at(name):
         return f"{directory}/{name}"
 
     openssl("req", "-x509", *curve, "-keyout", at("ca.key"), "-out", at("ca.pem"), "-days", "7",
             "-subj", "/CN=Test authority", "-addext", "keyUsage=critical,keyCertSign,cRLSign")
-    openssl("req", *curve, "-keyout", at("relay.key"), "-out", at("relay.csr"),
+    openssl("req", *own, "-keyout", at("relay.key"), "-out", at("relay.csr"),
             "-subj", "/CN=localhost")
     with open(at("relay.ext"), "w", encoding="ascii") as file:
         file.write("subjectAltName=DNS:localhost,IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
@@ -211,10 +212,10 @@ class House:
     """All of it, running. `port[listener]`, and `file(name)` for certificates: ca.pem, printer.pem,
     printer.key, printer.both."""
 
-    def __init__(self, binary, directory):
+    def __init__(self, binary, directory, key=("ec", "-pkeyopt", "ec_paramgen_curve:P-256")):
         self.directory = directory
         self.hop = NextHop()
-        fingerprint = make_certificates(directory)
+        fingerprint = make_certificates(directory, key)
         names = ("relay", "clear", "submission", "submissions", "balanced", "proxied")
         self.port = {name: free_port() for name in names}
         configuration = f"""

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """What scanners say of the relay's TLS: openssl s_client, sslscan and testssl.sh against STARTTLS on a
-submission port and TLS from the first byte on another. By hand, about four minutes:
+submission port and TLS from the first byte on another, with an ECDSA certificate and an RSA one. By
+hand, about eight minutes:
 
     tls_scan.py --binary .build/release/ekiden
 
@@ -23,6 +24,7 @@ from test_bed import Broken
 
 # Of the certificate this is tried with, and of the machine: nothing the relay could do anything about.
 NOT_OURS = ("cert_", "DNS_CAArecord", "engine_problem", "scanTime")
+KEYS = {"ECDSA": ["ec", "-pkeyopt", "ec_paramgen_curve:P-256"], "RSA": ["rsa:2048"]}
 # A remark on how it went, such as that this is no web server.
 REMARKS = ("OK", "INFO", "DEBUG")
 
@@ -103,6 +105,23 @@ def testssl(house, findings):
 SCANNERS = {"openssl": s_client, "sslscan": sslscan, "testssl": testssl}
 
 
+def scan(directory, curve, options, findings):
+    """All scanners against a relay with a certificate of that kind."""
+    os.mkdir(directory)
+    house = House(os.path.abspath(options.binary), directory, curve)
+    try:
+        for name in options.only.split(","):
+            if shutil.which(name) or shutil.which(name + ".sh"):
+                SCANNERS[name](house, findings)
+            elif name not in options.require.split(","):
+                print(f"skipped {name}: it is not installed")
+    except (subprocess.TimeoutExpired, OSError, ValueError) as trouble:
+        findings.tell(name, f"it did not end as it should: {trouble}", False)
+    finally:
+        if not house.stop():
+            findings.tell("relay", "it did not end as it should", False)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", maxsplit=1)[0])
     parser.add_argument("--binary", required=True)
@@ -110,22 +129,18 @@ def main():
     parser.add_argument("--require", default="", help="scanners that must be there")
     options = parser.parse_args()
     directory = tempfile.mkdtemp(prefix="ekiden-scan-")
-    findings, house = Findings(), None
+    findings = Findings()
+    for name in filter(None, options.require.split(",")):
+        if name not in options.only.split(",") or not (
+                shutil.which(name) or shutil.which(name + ".sh")):
+            findings.tell(name, "it is required, and did not run", False)
     try:
-        house = House(os.path.abspath(options.binary), directory)
-        for name in options.only.split(","):
-            if shutil.which(name) or shutil.which(name + ".sh"):
-                SCANNERS[name](house, findings)
-            elif name in options.require.split(","):
-                findings.tell(name, "it is not installed, and required", False)
-            else:
-                print(f"skipped {name}: it is not installed")
+        for kind, key in KEYS.items():
+            print(f"        with a certificate of {kind}", flush=True)
+            scan(f"{directory}/{kind}", key, options, findings)
     except Broken as trouble:
         print(f"stopped: {trouble}; see {directory}")
         return 2
-    finally:
-        if house and not house.stop():
-            findings.tell("relay", "it did not end as it should", False)
     print(f"{findings.count} findings, {findings.bad} of them weak")
     shutil.rmtree(directory)
     return 1 if findings.bad else 0

@@ -266,7 +266,7 @@ extension Schema {
             example: #"["printer-3", "scanner-1"]"#,
             """
             Users who may log in here, with a password or by their certificate; all of them when \
-            empty. Others are answered 535 (rule login-elsewhere).
+            empty. Others are answered as for a wrong password (rule login-elsewhere in the log).
             """
         ),
         Setting(

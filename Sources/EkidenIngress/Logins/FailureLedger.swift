@@ -74,8 +74,11 @@ package struct FailureLedger: Sendable {
     ) -> LockedOut? {
         expire(now)
         let client = Client(address)
-        if clientLocks[client] != nil { return .client }
-        if byClient[client] != nil, userLocks[user.asciiLowercased] != nil { return .user }
+        // Locks of different lengths, after a change of settings, don't end in their order.
+        if let end = clientLocks[client], end > now { return .client }
+        if byClient[client] != nil, let end = userLocks[user.asciiLowercased], end > now {
+            return .user
+        }
         return nil
     }
 
@@ -132,7 +135,7 @@ package struct FailureLedger: Sendable {
     /// Clients and users locked out now.
     package mutating func lockouts(at now: Instant) -> (clients: Int, users: Int) {
         expire(now)
-        return (clientLocks.count, userLocks.count)
+        return (clientLocks.values.count { $0 > now }, userLocks.values.count { $0 > now })
     }
 
     private func lock<Key: Hashable & Sendable>(

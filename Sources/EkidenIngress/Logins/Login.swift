@@ -12,22 +12,24 @@ extension IngressSession {
         _ mechanism: SASLMechanism
     ) async throws(IOFailure) -> Bool {
         let answer =
-            await logins?.answer(question, from: client.endpoint.address, on: connection.loop)
-            ?? .unavailable("nobody can log in now", rule: "login-unavailable")
+            await logins?.answer(
+                question,
+                from: client.endpoint.address,
+                on: connection.loop,
+                at: terms
+            ) ?? .unavailable("nobody can log in now", rule: "login-unavailable")
         switch answer {
         case .keys(let keys, let nonce):
             return try await perform(session.loginKeys(keys, nonce: nonce))
-        case .accepted(let name) where !terms.admits(user: name):
-            logLogin(mechanism, user: name, failure: "login-elsewhere")
-            return try await performLogged(session.loginElsewhere(rule: "login-elsewhere"))
         case .accepted(let name):
             let effect = session.loginAccepted(name)
             logLogin(mechanism, user: name, failure: nil)
             return try await perform(effect)
-        case .refused(let delay, let lockedOut):
-            logLogin(mechanism, user: question.user, failure: "login-failed")
+        case .refused(let delay, let lockedOut, let rule):
+            logLogin(mechanism, user: question.user, failure: rule)
             if let lockedOut { logLockout(lockedOut, question.user) }
             try await hold(until: connection.loop.now() + delay)
+            // The client is not told that it was right.
             return try await performLogged(session.loginRefused(rule: "login-failed"))
         case .unavailable(let text, let rule):
             logLogin(mechanism, user: question.user, failure: rule)
@@ -37,7 +39,9 @@ extension IngressSession {
 
     /// Carries out a refusal that the log has already.
     private mutating func performLogged(_ effect: ServerEffect) async throws(IOFailure) -> Bool {
-        if case .reject(let reply, _) = effect { return try await perform(.reply(reply)) }
+        if case .reject(let reply, let rule) = effect {
+            return try await perform(.reply(reply.naming(rule)))
+        }
         return try await perform(effect)
     }
 

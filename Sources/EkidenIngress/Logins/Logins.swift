@@ -13,8 +13,13 @@ package enum LoginAnswer: Sendable, Equatable {
     case keys(ScramKeys, nonce: String)
     /// The user's name as the users file writes it.
     case accepted(String)
-    /// Wrong. To be said after `after`; `lockedOut` when this failure was the one too many.
-    case refused(after: Duration, lockedOut: FailureLedger.LockedOut?)
+    /// Wrong, or right and not for this listener, which the client can't tell apart. To be said after
+    /// `after`; `lockedOut` when this failure was the one too many.
+    case refused(
+        after: Duration,
+        lockedOut: FailureLedger.LockedOut?,
+        rule: String = "login-failed"
+    )
     /// Not now, or not from there.
     case unavailable(String, rule: String)
 }
@@ -35,6 +40,9 @@ package final class Logins: Sendable {
     private static let pendingMax = 128
     private static let pendingWorkMax = 2000
     private static let pendingPerClientMax = 4
+    private static let busy =
+        "\(pendingPerClientMax) logins of a client and \(pendingMax) in all are checked at once; "
+        + "try again"
     /// Random bits of our part of a SCRAM nonce, in words.
     private static let nonceWords = 3
 
@@ -77,7 +85,19 @@ package final class Logins: Sendable {
     }
 
     /// Answers a mechanism's question for a client; from a task of `loop`. An unknown user costs
-    /// the same time and gets the same answers as a wrong password.
+    /// the same time and gets the same answers as a wrong password, and so does one who may not log in
+    /// at this listener.
+    func answer(
+        _ question: LoginQuestion,
+        from client: HostAddress,
+        on loop: Loop,
+        at terms: ListenerTerms
+    ) async -> LoginAnswer {
+        let answer = await answer(question, from: client, on: loop)
+        guard case .accepted(let name) = answer, !terms.admits(user: name) else { return answer }
+        return failed(name, client, loop, rule: "login-elsewhere")
+    }
+
     package func answer(
         _ question: LoginQuestion,
         from client: HostAddress,
@@ -106,7 +126,7 @@ package final class Logins: Sendable {
             let (name, record) = record(of: user)
             let work = record.milliseconds
             guard enter(client, work) else {
-                return .unavailable("too many logins at once; try again", rule: "login-busy")
+                return .unavailable(Self.busy, rule: "login-busy")
             }
             let fits = await workers.run(on: loop) { record.fit(password: password) }
             leave(client, work)
@@ -118,10 +138,15 @@ package final class Logins: Sendable {
         }
     }
 
-    private func failed(_ user: String, _ client: HostAddress, _ loop: Loop) -> LoginAnswer {
+    private func failed(
+        _ user: String,
+        _ client: HostAddress,
+        _ loop: Loop,
+        rule: String = "login-failed"
+    ) -> LoginAnswer {
         let now = loop.now()
         let consequence = state.withLock { $0.ledger.failed(client, user: user, at: now) }
-        return .refused(after: consequence.delay, lockedOut: consequence.lockedOut)
+        return .refused(after: consequence.delay, lockedOut: consequence.lockedOut, rule: rule)
     }
 
     /// The user's keys for SCRAM; made-up ones, which no proof fits, where there is no such user or

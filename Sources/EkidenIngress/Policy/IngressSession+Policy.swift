@@ -42,7 +42,7 @@ extension IngressSession {
         log(refusal.reply, rule: refusal.rule)
         // Before the handshake of an implicit-TLS port nothing can be said.
         if policy.tls?.begin == .atOnce, client.tls == nil { return .silent }
-        queue(refusal.reply)
+        queue(refusal.reply, rule: refusal.rule)
         return .told
     }
 

@@ -35,7 +35,6 @@ package struct ListenerRules: Sendable {
 
 /// A rule said no: what to answer, and what the log says of it.
 package struct PolicyRefusal: Error, Sendable, Equatable {
-    /// Ends in the rule's name, so that whoever gets the bounce can say which it was.
     package let reply: Reply
     /// Name of the rule.
     package let rule: String
@@ -43,9 +42,7 @@ package struct PolicyRefusal: Error, Sendable, Equatable {
     package let entry: String?
 
     package init(_ reply: Reply, rule: String, entry: String? = nil) {
-        var lines = reply.lines
-        lines[lines.count - 1] += " (\(rule))"
-        self.reply = Reply(reply.code, reply.status, lines: lines)
+        self.reply = reply
         self.rule = rule
         self.entry = entry
     }

@@ -34,14 +34,16 @@ final class MadeFromFiles<Made: Sendable>: Sendable {
     var made: Made { state.withLock { $0.made } }
     var trouble: TLSFailure? { state.withLock { $0.trouble } }
 
-    /// Makes it anew if a file has changed since it was last read; nil when none has.
+    /// Makes it anew if a file has changed since it was last read, or could not be used then; nil when
+    /// there is nothing new to say.
     func refresh() -> Result<Made, TLSFailure>? {
         let stamps = Self.stamps(paths)
-        let isNew = state.withLock { state in
+        let (isNew, known) = state.withLock { state in
             defer { state.stamps = stamps }
-            return state.stamps != stamps
+            return (state.stamps != stamps, state.trouble)
         }
-        guard isNew else { return nil }
+        // What a directory or a mode forbade may be allowed by now, with the file as it was.
+        guard isNew || known != nil else { return nil }
         do throws(TLSFailure) {
             let made = try make()
             state.withLock { state in
@@ -51,16 +53,15 @@ final class MadeFromFiles<Made: Sendable>: Sendable {
             return .success(made)
         } catch {
             state.withLock { $0.trouble = error }
-            return .failure(error)
+            return error == known ? nil : .failure(error)
         }
     }
 
     /// Makes it anew of the same files, if it can be; what has changed is for `refresh`, which says
     /// what it found.
     func renew() {
-        guard Self.stamps(paths) == state.withLock({ $0.stamps }), let made = try? make() else {
-            return
-        }
+        let (stamps, trouble) = state.withLock { ($0.stamps, $0.trouble) }
+        guard trouble == nil, Self.stamps(paths) == stamps, let made = try? make() else { return }
         state.withLock { $0.made = made }
     }
 

@@ -5,9 +5,11 @@ import EkidenMail
 import EkidenRuntime
 
 final class OpenSSLAcceptor: TLSAcceptor {
+    private let settings: TLSServerSettings
     private let contexts: MadeFromFiles<OpenSSLContextSet>
 
     init(_ settings: TLSServerSettings) throws(TLSFailure) {
+        self.settings = settings
         let paths = settings.identities.flatMap { [$0.certificate, $0.key] }
         contexts = try MadeFromFiles(paths + [settings.clientAuthorities].compactMap { $0 }) {
             () throws(TLSFailure) -> OpenSSLContextSet in try OpenSSLContextSet(settings)
@@ -26,9 +28,16 @@ final class OpenSSLAcceptor: TLSAcceptor {
     // OpenSSL makes the keys with each context.
     func renewKeys() { contexts.renew() }
 
-    var standing: TLSStanding {
-        let made = contexts.made
-        return TLSStanding(names: made.names, end: made.end, trouble: contexts.trouble?.text)
+    var standings: [TLSStanding] {
+        let trouble = contexts.trouble?.text
+        return zip(settings.identities, contexts.made.contexts).map { identity, made in
+            TLSStanding(
+                file: identity.certificate,
+                names: made.names,
+                end: made.end,
+                trouble: trouble
+            )
+        }
     }
 }
 

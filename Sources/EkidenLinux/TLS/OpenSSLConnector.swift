@@ -61,9 +61,11 @@ final class OpenSSLClientContext: @unchecked Sendable {
 }
 
 final class OpenSSLConnector: TLSConnector {
+    private let identity: TLSIdentity?
     private let context: MadeFromFiles<OpenSSLClientContext>
 
     init(_ settings: TLSClientSettings) throws(TLSFailure) {
+        identity = settings.identity
         let own = settings.identity.map { [$0.certificate, $0.key] } ?? []
         context = try MadeFromFiles(own + [settings.authorities].compactMap { $0 }) {
             () throws(TLSFailure) -> OpenSSLClientContext in try OpenSSLClientContext(settings)
@@ -84,8 +86,16 @@ final class OpenSSLConnector: TLSConnector {
     /// Reads the system's authorities again, too, which have no one file to be looked at.
     func renewKeys() { context.renew() }
 
-    var standing: TLSStanding {
-        let made = context.made
-        return TLSStanding(names: made.names, end: made.end, trouble: context.trouble?.text)
+    var standings: [TLSStanding] {
+        let (made, trouble) = (context.made, context.trouble?.text)
+        guard let identity else { return [] }
+        return [
+            TLSStanding(
+                file: identity.certificate,
+                names: made.names,
+                end: made.end,
+                trouble: trouble
+            )
+        ]
     }
 }

@@ -143,13 +143,11 @@ final class OpenSSLContextSet: Sendable {
         }
     }
 
-    var names: [String] { contexts.flatMap(\.names) }
-    /// When the first of them ends.
-    var end: WallTime? { contexts.compactMap(\.end).min() }
-
     /// What they are for and when the first of them ends, for the log.
     var summary: String {
-        (names.isEmpty ? "no names" : names.prefix(5).joined(separator: ", "))
+        let names = contexts.flatMap(\.names)
+        let end = contexts.compactMap(\.end).min()
+        return (names.isEmpty ? "no names" : names.prefix(5).joined(separator: ", "))
             + (end.map { ", until \($0.timestamp)" } ?? "")
     }
 }

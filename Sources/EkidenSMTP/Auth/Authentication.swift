@@ -120,14 +120,25 @@ extension ServerSession {
         switch refusal {
         case .tooLong:
             // RFC 4954 §4 and §6: 12288 octets.
-            return reject(500, 5, 5, 6, "response too long", .lineTooLong)
+            return reject(
+                500,
+                5,
+                5,
+                6,
+                "a response has at most \(Limits.authLineBytes) bytes",
+                .lineTooLong
+            )
         case .bareNewline:
             let text = "bare CR or LF in a response; lines must end in CRLF"
             return reject(500, 5, 5, 2, text, .bareNewline)
         case .controlCharacter: return refuseBase64()
         case .foreign(let foreign): return close(on: foreign)
         case .endless:
-            let reply = Reply(421, EnhancedStatus(4, 7, 0), "line without end; closing")
+            let reply = Reply(
+                421,
+                EnhancedStatus(4, 7, 0),
+                "a line has at most \(Limits.authLineBytes) bytes; closing"
+            )
             return close(reply, .lineTooLong)
         }
     }
@@ -197,15 +208,6 @@ extension ServerSession {
         guard case .askingLogin = phase else { preconditionFailure("nobody asked") }
         phase = .ready
         return reject(.loginFailed, rule)
-    }
-
-    /// User and password fit, and this is not where that user logs in.
-    package mutating func loginElsewhere(rule: String) -> ServerEffect {
-        guard case .askingLogin = phase else { preconditionFailure("nobody asked") }
-        phase = .ready
-        let text = "this user does not log in here; use another port or host of the relay's"
-        // RFC 4954 §6: 5.7.8 is for credentials that are wrong; RFC 3463 §3.8: X.7.1, by policy.
-        return reject(Reply(535, EnhancedStatus(5, 7, 1), text), rule)
     }
 
     /// It can't be found out now, or not for this client.

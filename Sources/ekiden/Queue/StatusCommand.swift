@@ -62,7 +62,8 @@ func statusText(_ report: StatusReport) -> String {
     text += "\(resolver.failures) failed"
     text += resolver.servers.isEmpty ? "\n" : ", by \(resolver.servers.joined(separator: ", "))\n"
     for row in report.certificates {
-        text += "TLS        \(printable(row.names.prefix(5).joined(separator: ", ")))"
+        let names = row.names.isEmpty ? [row.file] : Array(row.names.prefix(5))
+        text += "TLS        \(printable(names.joined(separator: ", ")))"
         text += row.end.map { ", until \($0.timestamp)\n" } ?? "\n"
         if let trouble = row.trouble {
             text += "           NEW FILES ARE NOT USED: \(printable(trouble))\n"
@@ -115,8 +116,13 @@ private func limitsText(_ report: StatusReport) -> String {
 
 private func sessionText(_ limits: SessionLimits) -> String {
     var text = "           a session: \(plural(limits.errors, "error"))"
-    text += limits.errorsBeforeTarpit.map { " (slower from \($0 + 1))" } ?? ""
-    text += ", \(plural(limits.commands, "command")), \(timeText(limits.commandSeconds)) for each\n"
+    text +=
+        limits.errorsBeforeTarpit.map {
+            " (from \($0 + 1) on \(timeText(limits.tarpitSeconds)) later each)"
+        } ?? ""
+    text += ", \(plural(limits.commands, "command")), \(timeText(limits.commandSeconds)) for each"
+    if limits.greetSeconds > 0 { text += ", greeted after \(timeText(limits.greetSeconds))" }
+    text += "\n"
     text += "           a message: \(limits.messageBytes.map(sizeText) ?? "any size"), "
     text += "\(plural(limits.recipients, "recipient")), \(timeText(limits.messageSeconds)), "
     text += "\(timeText(limits.dataBlockSeconds)) for a part\n"

@@ -7,6 +7,8 @@ import EkidenMail
 import EkidenResolver
 import EkidenRuntime
 
+@testable import EkidenLinux
+
 enum DataFuzz {
     /// What is found in the first bytes does not change with what follows.
     static func proxy(_ input: [UInt8]) {
@@ -37,6 +39,12 @@ enum DataFuzz {
             )
         }
         _ = HostTable(text: input.bytes)
+        let plan = ResolverFile.parse(input.bytes)
+        demand(
+            (1...ResolverFile.serversMax).contains(plan.servers.count) && plan.attempts > 0
+                && plan.timeout > .zero,
+            "a resolv.conf that asks nobody, or without end"
+        )
         // A name for the DNS is one, and stays what it is.
         if let name = Domain(String(decoding: input.bytes, as: UTF8.self)).lookupName {
             demand(name.utf8.allSatisfy { $0 < 0x80 }, "a name to look up beyond ASCII")

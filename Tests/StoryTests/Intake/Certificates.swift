@@ -47,6 +47,22 @@ extension Stage {
     }
 }
 
+@Test func `a certificate is nobody's where its user may not log in`() async throws {
+    try await story(starts: false) { stage in
+        try stage.knowPrinter()
+        stage.more += "\nusers = [\"somebody\"]\n"
+        try stage.start()
+        let said = try stage.said(
+            "printer",
+            """
+            print(c.mail("a@origin.test")[0], c.rcpt("b@example.test")[0])
+            print("EXTERNAL" in c.esmtp_features.get("auth", ""))
+            """
+        )
+        #expect(said.hasSuffix("False\n") && !said.contains("250 250"), "\(said)")
+    }
+}
+
 @Test func `whom a certificate names may log in with nothing else, or just send`() async throws {
     try await story(starts: false) { stage in
         try stage.knowPrinter()

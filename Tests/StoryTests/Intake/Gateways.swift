@@ -19,6 +19,8 @@ import Testing
             ("bob%elsewhere.test@example.test", "550 5.7.1"),
             ("postmaster@example.test", "250 2.1.5"),
         ] { try client.say("RCPT TO:<\(recipient)>", expecting: expected) }
+        let denied = try client.say("RCPT TO:<bob@below.test>")
+        #expect(denied.text.hasSuffix(" (relay-denied)"), "\(denied)")
         try client.say("DATA", expecting: "354")
         try client.send(letter() + Array(".\r\n".utf8))
         try client.expect("250 2.0.0")

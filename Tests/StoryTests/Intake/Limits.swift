@@ -82,6 +82,20 @@ import Testing
     }
 }
 
+@Test func `where descriptors are few one address leaves some to others`() async throws {
+    let settings = [
+        "listener.max_connections_per_client": "1000", "limits.open_files": "96",
+        "limits.loops": "1",
+    ]
+    try await story(settings) { stage in
+        let held = try (0..<60).map { _ in try Client(stage.place) }
+        let codes = try held.map { try $0.reply(within: 20).code }
+        let served = codes.count { $0 == 220 }
+        #expect(served > 5 && codes.count { $0 == 421 } == 60 - served, "\(codes)")
+        for _ in 0..<3 { _ = try stage.client(from: stage.address(98)) }
+    }
+}
+
 @Test func `two hundred clients at once are all served`() async throws {
     try await story { stage in
         let mx = try stage.host()

@@ -123,6 +123,16 @@ import Testing
     }
 }
 
+@Test func `a certificate that ends soon is told of at the start`() async throws {
+    try await story(starts: false) { stage in
+        try stage.secure()
+        try stage.makeCertificate("mail", for: "mail.relay.test", days: 3)
+        try stage.start()
+        let text = try stage.noticed("put a new one there")
+        #expect(text["text"].contains("\(stage.directory)/mail.pem ends 20"))
+    }
+}
+
 @Test func `a certificate that can't be used is named before the start`() async throws {
     try await story(starts: false) { stage in
         try stage.secure()

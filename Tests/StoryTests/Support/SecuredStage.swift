@@ -26,12 +26,13 @@ extension Stage {
             """
     }
 
-    func makeCertificate(_ name: String, for host: String) throws {
+    func makeCertificate(_ name: String, for host: String, days: Int = 30) throws {
         let made = try Child.run(
             "openssl",
             [
                 "req", "-x509", "-nodes", "-newkey", "ec", "-pkeyopt",
-                "ec_paramgen_curve:prime256v1", "-days", "30", "-subj", "/CN=\(host)", "-addext",
+                "ec_paramgen_curve:prime256v1", "-days", String(days), "-subj", "/CN=\(host)",
+                "-addext",
                 "subjectAltName=DNS:\(host)", "-keyout", "\(directory)/\(name).key", "-out",
                 "\(directory)/\(name).pem",
             ]
