@@ -19,6 +19,7 @@ enum Check {
         retry(configuration, &loading)
         sites(configuration, &loading)
         routes(configuration, &loading)
+        siteRules(configuration, &loading)
         outboundTLS(configuration, &loading)
         hopLogins(configuration, &loading)
         resolver(configuration, &loading)

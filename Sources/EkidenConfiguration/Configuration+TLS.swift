@@ -73,10 +73,12 @@ extension Check {
                     "tls_policy \"\(rule.name)\" is for domains or for hosts; set one of them"
                 )
             }
-            claim(rule.domains, path + ".domains", rule.name, &owner, &loading)
-            claim(rule.hosts, path + ".hosts", rule.name, &hostOwner, &loading)
+            let own = "tls_policy \"\(rule.name)\""
+            claim(rule.domains, path + ".domains", own, &owner, &loading)
+            claim(rule.hosts, path + ".hosts", own, &hostOwner, &loading)
             fits(rule.level, rule.names, rule.fingerprints, path + ".level", &loading)
-            for domain in rule.domains { warnOfRoute(domain, rule.name, c, path, &loading) }
+            let remedy = "set route.tls, or a tls_policy for its hosts"
+            for domain in rule.domains { warnOfRoute(domain, own, remedy, c, path, &loading) }
         }
         for (index, route) in c.routes.all.enumerated() {
             let path = "route[\(index)]"
@@ -148,7 +150,8 @@ extension Check {
         }
     }
 
-    private static func claim(
+    /// - Parameter name: of the rule that has the patterns, as `tls_policy "banks"`.
+    static func claim(
         _ patterns: [DomainPattern],
         _ path: String,
         _ name: String,
@@ -159,7 +162,7 @@ extension Check {
             if let other = owner[pattern] {
                 loading.error(
                     at: loading.position(of: path),
-                    "\"\(pattern.text)\" is in tls_policy \"\(other)\" already; remove one of them"
+                    "\"\(pattern.text)\" is in \(other) already; remove one of them"
                 )
             }
             owner[pattern] = name
@@ -198,9 +201,10 @@ extension Check {
     }
 
     /// A policy for a domain says nothing of mail that goes by a route.
-    private static func warnOfRoute(
+    static func warnOfRoute(
         _ domain: DomainPattern,
         _ rule: String,
+        _ remedy: String,
         _ c: Configuration,
         _ path: String,
         _ loading: inout Loading
@@ -214,8 +218,8 @@ extension Check {
         guard let route = c.routes.route(for: sample) else { return }
         loading.warning(
             at: loading.position(of: path + ".domains"),
-            "mail for \"\(domain.text)\" goes by route \"\(route.name)\", for which tls_policy "
-                + "\"\(rule)\" does not count; set route.tls, or a tls_policy for its hosts"
+            "mail for \"\(domain.text)\" goes by route \"\(route.name)\", for which \(rule) "
+                + "does not count; \(remedy)"
         )
     }
 

@@ -20,6 +20,7 @@ package struct Configuration: Sendable, Equatable {
     package var spool = Spool()
     package var retry = Retry()
     package var sites = Sites()
+    package var siteRules: [SiteRule] = []
     package var routes = RouteTable()
     package var tlsRules: [TLSRule] = []
     package var hopLogins: [HopLogin] = []

@@ -216,6 +216,7 @@ extension DeliverySession {
 
     private func hostFailed(_ failure: Failure, _ progress: inout AttemptProgress) {
         if progress.report.host == nil { progress.report.host = failure.host }
+        progress.report.earlier.append(failure)
         progress.postpone(failure)
         if door.action(for: failure, isLastHost: isLastHost(progress)) == .settle {
             progress.settle(failure)
@@ -234,10 +235,12 @@ extension DeliverySession {
     ) async {
         guard var current = peer.take() else { return }
         let policy = tlsPolicy(at: current.exchange, progress)
-        guard current.satisfies(policy),
+        guard current.satisfies(policy), progress.job.site.has(current.exchange),
+            !isOld(current, for: progress.job),
             current.loginName == door.loginName(for: progress.job.nextHop)
         else {
-            // It was good enough for the mail before, or for the configuration then.
+            // It was good enough for the mail before, which a rule may have for other hosts, or for
+            // the configuration then.
             await current.quit()
             return
         }
@@ -264,10 +267,17 @@ extension DeliverySession {
         if outcome.peerAnswered { progress.report.siteIsAlive = true }
         if isReused { progress.sessions += 1 }
         var settled: [Int] = []
-        for (index, result) in zip(open, outcome.results) {
+        var isFirst = true
+        for (index, heard) in zip(open, outcome.results) {
+            var result = heard
+            if case .failed(let failure) = heard {
+                result = .failed(RouteRefusal.judged(failure, isRouted: progress.job.isRouted))
+            }
             if case .failed(let failure) = result,
                 door.action(for: failure, isLastHost: isLastHost(progress)) == .nextHost
             {
+                if isFirst { progress.report.earlier.append(failure) }
+                isFirst = false
                 progress.lastFailures[index] = failure
             } else {
                 progress.results[index] = result
@@ -277,14 +287,22 @@ extension DeliverySession {
         if !settled.isEmpty, !progress.open.isEmpty {
             await door.settled(settled, progress.report(on: settled))
         }
-        await keep(current, outcome.aftermath, hasOpen: !progress.open.isEmpty)
+        await keep(current, outcome.aftermath, progress)
+    }
+
+    /// A connection that has carried mail for as long as its site's rule has it.
+    private func isOld(_ peer: borrowing PeerConnection, for job: DeliveryJob) -> Bool {
+        guard peer.transactions > 0, let time = settings.use(of: job.site.rule).time else {
+            return false
+        }
+        return loop.now() - peer.openedAt >= time
     }
 
     /// Keeps the connection for the next job where peer and settings allow it.
     private mutating func keep(
         _ current: consuming PeerConnection,
         _ aftermath: ClientTransaction.Aftermath,
-        hasOpen: Bool
+        _ progress: AttemptProgress
     ) async {
         var current = current
         current.transactions += 1
@@ -293,7 +311,10 @@ extension DeliverySession {
         case .needsReset: current.reset()
         case .reusable: break
         }
-        if hasOpen || current.transactions >= settings.messagesPerConnection {
+        let use = settings.use(of: progress.job.site.rule)
+        if !progress.open.isEmpty || current.transactions >= use.messages
+            || isOld(current, for: progress.job)
+        {
             // The rest goes to the next host; or this connection has carried its share.
             await current.quit()
         } else {

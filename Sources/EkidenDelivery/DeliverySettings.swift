@@ -14,6 +14,25 @@ package struct DeliverySettings: Sendable, Equatable {
     package var messagesPerConnection: Int
     package var source4: HostAddress?
     package var source6: HostAddress?
+    /// How long a connection is used; nil: as long as there is mail for it.
+    package var connectionTime: Duration?
+    /// For the sites of the operator's rules, by their names.
+    package var rules: [String: ConnectionUse] = [:]
+
+    /// How much a connection is used.
+    package struct ConnectionUse: Sendable, Equatable {
+        package var messages: Int
+        package var time: Duration?
+        package init(messages: Int, time: Duration?) {
+            self.messages = messages
+            self.time = time
+        }
+    }
+
+    func use(of rule: String?) -> ConnectionUse {
+        if let rule, let own = rules[rule] { return own }
+        return ConnectionUse(messages: messagesPerConnection, time: connectionTime)
+    }
 
     package init(
         helo: String,

@@ -18,6 +18,7 @@ struct PeerConnection: ~Copyable {
     var loginName: String? { login?.name }
     let timeouts: ClientTimeouts
     private let crew: SessionCrew
+    let openedAt: Instant
     /// Transactions run so far.
     var transactions = 0
 
@@ -30,6 +31,7 @@ struct PeerConnection: ~Copyable {
         crew: SessionCrew
     ) {
         self.connection = connection
+        openedAt = self.connection.loop.now()
         exchange = candidate.exchange
         host = candidate.host
         self.policy = policy

@@ -90,6 +90,8 @@ package struct AttemptReport: Sendable, Equatable {
     package var siteIsAlive: Bool
     /// Addresses tried without success in this attempt, so the next begins with others.
     package var failedAddresses: [HostAddress]
+    /// The first word of each host that was not the last, where others were tried after it.
+    package var earlier: [Failure] = []
 
     package init(
         results: [RecipientResult],

@@ -44,10 +44,23 @@ package struct Site: Sendable, Equatable {
     package let id: SiteID
     /// Best preference first; equal preferences in no particular order (shuffled per attempt).
     package let exchanges: [Exchange]
+    /// The operator's rule it is under; nil: what holds for all.
+    package var rule: String?
 
-    package init(id: SiteID, exchanges: [Exchange]) {
+    package init(id: SiteID, exchanges: [Exchange], rule: String? = nil) {
         self.id = id
         self.exchanges = exchanges
+        self.rule = rule
+    }
+
+    /// The same hosts under a rule that makes one site of all that it fits.
+    package func joined(by rule: String) -> Site {
+        Site(id: SiteID("site:" + rule), exchanges: exchanges, rule: rule)
+    }
+
+    /// One of its hosts: a connection to it serves this site's mail.
+    package func has(_ exchange: Exchange) -> Bool {
+        exchanges.contains { $0.name == exchange.name && $0.port == exchange.port }
     }
 
     /// The same hosts for domains under a policy of their own: another site, with other connections.
@@ -55,7 +68,8 @@ package struct Site: Sendable, Equatable {
         let what = [policy.level.rawValue] + policy.names + policy.fingerprints
         return Site(
             id: SiteID(id.text + "+tls=" + what.joined(separator: ",")),
-            exchanges: exchanges
+            exchanges: exchanges,
+            rule: rule
         )
     }
 

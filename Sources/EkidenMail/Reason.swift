@@ -9,6 +9,7 @@ package enum Reason: String, Sendable, CaseIterable {
     case resolved
     case delivered
     case siteBusy = "site-busy"
+    case sitePaced = "site-paced"
     case siteRecovered = "site-recovered"
     case groupParted = "group-parted"
 
@@ -39,6 +40,7 @@ package enum Reason: String, Sendable, CaseIterable {
     case tlsUnverified = "tls-unverified"
     case loginUnavailable = "login-unavailable"
     case loginFailed = "login-failed"
+    case routeRefused = "route-refused"
 
     // The peer's words.
     case greetingRefused = "greeting-refused"
@@ -70,6 +72,7 @@ package enum Reason: String, Sendable, CaseIterable {
         case .resolved: "its next hop is known"
         case .delivered: "the next hop accepted it"
         case .siteBusy: "all connections allowed to its next hop are in use"
+        case .sitePaced: "its site's rate is used up for the moment"
         case .siteRecovered: "its next hop answers again"
         case .groupParted: "its recipients had different outcomes"
         case .operatorHold: "an operator holds it"
@@ -93,6 +96,7 @@ package enum Reason: String, Sendable, CaseIterable {
         case .tlsFailed: "the TLS handshake with the host failed"
         case .tlsUnverified: "the host's certificate is not one that its policy takes"
         case .loginUnavailable: "we can't log in there: no TLS, or no mechanism both sides know"
+        case .routeRefused: "the route's host takes no mail from us, or not from that sender"
         case .loginFailed: "the host did not let us log in"
         case .greetingRefused: "the host refused us in its greeting"
         case .peerDeferred: "the host asked to try again later"
@@ -108,6 +112,15 @@ package enum Reason: String, Sendable, CaseIterable {
         case .spoolUnavailable: "outcomes can't be recorded, so nothing is sent"
         case .stopping: "the relay is stopping"
         case .noRoute: "no route leads there"
+        }
+    }
+
+    /// What is wrong is between us and a next hop of our own choosing, and ours to mend: a login, leave
+    /// to relay. The next message would meet the same.
+    package var isOursToMend: Bool {
+        switch self {
+        case .loginUnavailable, .loginFailed, .routeRefused: true
+        default: false
         }
     }
 }

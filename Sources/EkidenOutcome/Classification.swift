@@ -17,6 +17,8 @@ package enum FailureAction: String, Sendable, CaseIterable {
     case deferAll = "defer-all"
     /// Those concerned go at once in another transaction.
     case againNow = "again-now"
+    /// Everybody in the job waits until it is mended, however long; not counted as an attempt.
+    case awaitRepair = "await-repair"
     /// Our own fault: wait a little; neither bounces nor counts as an attempt.
     case stop
 }
@@ -79,8 +81,10 @@ package enum Classification {
         PolicyRow(
             "login at the next hop failed",
             reasons: [.loginUnavailable, .loginFailed],
-            .deferAll
+            .awaitRepair
         ),
+        // Counted, for it may be this sender's or this message's fault after all.
+        PolicyRow("a route's host refuses us", reasons: [.routeRefused], .deferAll),
         // RFC 5321 §5.1, RFC 7505 §3: no such domain, no mail taken there, or it is ourselves.
         PolicyRow("next hop refused for good", [.site], permanent: true, .bounceRecipients),
         PolicyRow("next hop not reached", [.site], permanent: false, .deferAll),

@@ -61,7 +61,6 @@ package struct Judgement: Sendable {
             }
         }
         addReports(&verdict, bounced.filter(isWanted), delayed, relayed)
-        verdict.site = siteVerdict
         return verdict
     }
 
@@ -106,6 +105,8 @@ package struct Judgement: Sendable {
         let words = Self.words(failure)
         switch Classification.action(for: failure, isLastHost: true) {
         case .stop: ownFault(failure, of: recipient, &verdict)
+        case .awaitRepair:
+            later(failure, of: recipient, &verdict, &delayed, waiting: settings.repair)
         case .bounceRecipients:
             note(&verdict, recipient, .failed, failure.reason, host(failure), words)
             bounced.append(
@@ -141,18 +142,22 @@ package struct Judgement: Sendable {
         Classification.action(for: failure, isLastHost: true) == .againNow
     }
 
+    /// - Parameter repair: how long to wait where the attempt does not count; nil: as attempts have it.
     private func later(
         _ failure: Failure,
         of recipient: JobRecipient,
         _ verdict: inout Verdict,
-        _ delayed: inout [ReportItem]
+        _ delayed: inout [ReportItem],
+        waiting repair: Duration? = nil
     ) {
         let before = status(recipient)
-        let wait = settings.delay(
-            attempts: before.attempts + 1,
-            draw: draw,
-            untilEnd: expiryIsPaused ? nil : lifetime - age
-        )
+        let wait =
+            repair
+            ?? settings.delay(
+                attempts: before.attempts + 1,
+                draw: draw,
+                untilEnd: expiryIsPaused ? nil : lifetime - age
+            )
         var notifies = false
         if let after = settings.delayNoticeAfter, age >= after, !before.delayNoticeSent,
             !job.sender.isNull, demands.of(recipient.index).wants(.delay)
@@ -165,7 +170,8 @@ package struct Judgement: Sendable {
                     action: .delayed,
                     failure: failure,
                     lastAttempt: now,
-                    willRetryUntil: job.arrived + lifetime,
+                    // Until it is mended has no date.
+                    willRetryUntil: repair == nil ? job.arrived + lifetime : nil,
                     attempts: before.attempts + 1
                 )
             )
@@ -178,7 +184,8 @@ package struct Judgement: Sendable {
             host(failure),
             Self.words(failure),
             wait: wait,
-            notifies: notifies
+            notifies: notifies,
+            counts: repair == nil
         )
     }
 
@@ -228,7 +235,8 @@ package struct Judgement: Sendable {
         _ host: PeerHost?,
         _ words: String,
         wait: Duration? = nil,
-        notifies: Bool = false
+        notifies: Bool = false,
+        counts: Bool = true
     ) {
         let before = status(recipient)
         let next = wait.map { now + $0 }
@@ -237,7 +245,7 @@ package struct Judgement: Sendable {
             RecipientMark(
                 recipient: recipient.index,
                 state: state,
-                attempts: before.attempts + 1,
+                attempts: before.attempts + (counts ? 1 : 0),
                 at: now,
                 nextAttempt: next,
                 reason: reason,
@@ -347,28 +355,5 @@ package struct Judgement: Sendable {
                 )
             )
         }
-    }
-
-    // MARK: The site
-
-    /// A site whose hosts only turn us away before MAIL is in trouble even though they answer.
-    private var siteVerdict: SiteVerdict {
-        var trouble: Failure?
-        var turnedAway = true
-        for result in report.results {
-            guard case .failed(let failure) = result,
-                failure.scope == .host || failure.scope == .site
-            else {
-                turnedAway = false
-                continue
-            }
-            trouble = trouble ?? failure
-            switch failure.step {
-            case .resolve, .connect, .greeting, .hello: break
-            default: turnedAway = false
-            }
-        }
-        if let trouble, turnedAway || !report.siteIsAlive { return .trouble(trouble) }
-        return report.siteIsAlive ? .alive : .unknown
     }
 }

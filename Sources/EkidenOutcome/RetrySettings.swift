@@ -15,6 +15,8 @@ package struct RetrySettings: Sendable, Equatable {
     package var delayNoticeAfter: Duration? = .seconds(4 * 3600)
     /// The wait when the fault was ours.
     package var ownFault: Duration = .seconds(60)
+    /// The wait while a next hop waits to be mended; its mail comes forward as soon as it is.
+    package var repair: Duration = .seconds(1800)
     /// Receives double bounces; nil: they are dropped, with an event.
     package var postmaster: Address?
 

@@ -10,13 +10,6 @@ package enum RecipientDisposition: Sendable, Equatable {
     case again
 }
 
-/// What the attempt says about its site.
-package enum SiteVerdict: Sendable, Equatable {
-    case alive
-    case trouble(Failure)
-    case unknown
-}
-
 /// What a report tells about one recipient.
 package struct ReportItem: Sendable, Equatable {
     package enum Action: String, Sendable {
@@ -122,7 +115,6 @@ package struct Verdict: Sendable {
     package var events: [Event] = []
     /// At most one bounce (or double bounce) and one delay notice.
     package var reports: [ReportPlan] = []
-    package var site = SiteVerdict.unknown
     /// The stored bytes are damaged: the message belongs on hold.
     package var isDamaged = false
 }

@@ -41,6 +41,8 @@ final class Dispatch: Sendable {
         var nextLoop = 0
         var pumpIsScheduled = false
         var isStopped = false
+        /// Sites that are stopped for a fault that is ours to mend, as was told.
+        var broken: Set<SiteID> = []
 
         init(scheduler: Scheduler, alarm: Handle) {
             self.scheduler = scheduler
@@ -194,6 +196,22 @@ final class Dispatch: Sendable {
             judgeUnsent(job, failure)
         case .event(let event):
             house.log(event)
+            if case .site(let moved) = event { tellOfRepair(moved, core) }
+        }
+    }
+
+    /// One alert when a site stops because of something that is ours to mend, and one word when it is.
+    private func tellOfRepair(_ moved: Event.SiteMoved, _ core: Core) {
+        if moved.reason.isOursToMend, core.broken.insert(moved.site).inserted {
+            house.notice(
+                .error,
+                "delivery",
+                "\(moved.site.text) is stopped, its mail waits: \(moved.reason.sentence) "
+                    + "(\(moved.words)); one message at a time asks again, and all goes on by itself "
+                    + "when that is mended"
+            )
+        } else if moved.reason == .siteRecovered, core.broken.remove(moved.site) != nil {
+            house.notice(.info, "delivery", "\(moved.site.text) takes our mail again")
         }
     }
 
@@ -210,12 +228,15 @@ final class Dispatch: Sendable {
         }
     }
 
-    /// Domains with a TLS policy of their own share no connections with others; a route is one site.
+    /// The site as the operator's rules have it. Domains with a TLS policy of their own share no
+    /// connections with others; a route is one site.
     private func underPolicy(_ resolution: Resolution, of hop: NextHop) -> Resolution {
-        guard case .site(let site, let validUntil) = resolution, case .domain = hop,
-            let policy = house.settings.outboundTLS.policy(of: hop)
-        else { return resolution }
-        return .site(site.under(policy), validUntil: validUntil)
+        guard case .site(var site, let validUntil) = resolution else { return resolution }
+        site = house.settings.siteRules.apply(to: site, of: hop)
+        if case .domain = hop, let policy = house.settings.outboundTLS.policy(of: hop) {
+            site = site.under(policy)
+        }
+        return .site(site, validUntil: validUntil)
     }
 
     // MARK: Sessions

@@ -18,6 +18,7 @@ final class RelaySettings: Sendable {
     let configuration: Configuration
     let routes: RouteTable
     let outboundTLS: OutboundTLS
+    let siteRules: SiteRules
     let delivery: DeliverySettings
     let scheduler: SchedulerSettings
     /// What a connection without a job may stay open for.
@@ -34,6 +35,7 @@ final class RelaySettings: Sendable {
         self.descriptors = shares
         routes = configuration.routes
         outboundTLS = OutboundTLS(configuration)
+        siteRules = SiteRules(configuration.siteRules)
         delivery = Self.delivery(configuration)
         scheduler = Self.scheduler(configuration, connectionsMax: shares.deliveriesMax)
         idleTime = configuration.delivery.idleTime
@@ -52,7 +54,7 @@ final class RelaySettings: Sendable {
         timeouts.data = c.delivery.dataTimeout
         timeouts.dataBlock = c.delivery.dataBlockTimeout
         timeouts.endOfData = c.delivery.endOfDataTimeout
-        return DeliverySettings(
+        var delivery = DeliverySettings(
             helo: c.helo.text,
             timeouts: timeouts,
             attemptTime: c.delivery.attemptTime,
@@ -62,6 +64,8 @@ final class RelaySettings: Sendable {
             source4: c.delivery.sourceIPv4,
             source6: c.delivery.sourceIPv6
         )
+        delivery.rules = c.connectionUses
+        return delivery
     }
 
     /// When mail for that next hop is tried again, with what its route overrides.
@@ -92,6 +96,7 @@ final class RelaySettings: Sendable {
         scheduler.windowCeiling = c.sites.connectionsMax
         scheduler.backOffFirst = c.sites.backoffFirst
         scheduler.backOffCeiling = c.sites.backoffCeiling
+        scheduler.rules = c.siteLimits
         scheduler.deadAddressMemory = c.sites.deadAddressTime
         let ceilings = [c.retry.ceiling] + c.routes.all.compactMap(\.retryCeiling)
         let longest = ceilings.reduce(.zero, max)

@@ -3,6 +3,7 @@
 
 import EkidenDelivery
 import EkidenMail
+import EkidenOutcome
 import EkidenRuntime
 import EkidenSMTP
 import EkidenScheduler
@@ -149,7 +150,7 @@ final class SessionDesk: DeliveryDoor {
         guard let facts else { return }
         let end = JobEnd(
             dispositions: report.results.indices.compactMap { settled[$0] },
-            health: Self.health(report),
+            health: SiteHealth(SiteVerdict(report)),
             failedAddresses: report.failedAddresses,
             aliveAddress: report.siteIsAlive ? report.host?.endpoint?.address : nil
         )
@@ -158,21 +159,15 @@ final class SessionDesk: DeliveryDoor {
             core.scheduler.finished(id, facts.id, end, at: dispatch.moment)
         }
     }
+}
 
-    private static func health(_ report: AttemptReport) -> SiteHealth {
-        // A host without the TLS that policy asks for, or that refuses our login, is alive and of no
-        // use: each message would try it anew, and lock us out.
-        for case .failed(let failure) in report.results
-        where failure.step == .startTLS || failure.step == .login {
-            return .trouble(failure)
+extension SiteHealth {
+    fileprivate init(_ verdict: SiteVerdict) {
+        switch verdict {
+        case .alive: self = .alive
+        case .crowded: self = .crowded
+        case .trouble(let failure): self = .trouble(failure)
+        case .unknown: self = .unknown
         }
-        if report.siteIsAlive { return .alive }
-        for case .failed(let failure) in report.results {
-            switch failure.scope {
-            case .host, .site: return .trouble(failure)
-            case .message, .recipient, .ours: continue
-            }
-        }
-        return .unknown
     }
 }

@@ -80,6 +80,13 @@ struct SiteRecord {
     /// Next hops with stalled groups.
     var stalledHops = Chain()
     var dead: [DeadAddress] = []
+    /// The next hop of the first attempt, whether others had attempts since, and the one whose attempts
+    /// alone failed since the last that did not; for sites that a rule has joined.
+    var firstHop = none
+    var hasSeveralHops = false
+    var troubledHop = none
+    /// When its pace allows the next message; nil: it does not wait for that.
+    var paceAlarm: Instant?
     var isWanting = false
     var isDraining = false
     var isRecovering = false

@@ -76,6 +76,8 @@ package enum Disposition: Sendable, Equatable {
 package enum SiteHealth: Sendable, Equatable {
     /// A host of the site answered.
     case alive
+    /// A host answered, and said that we come too often or with too many connections.
+    case crowded
     /// No host of the site could be talked to.
     case trouble(Failure)
     /// Nothing was learned (the fault was ours, or the job never got that far).

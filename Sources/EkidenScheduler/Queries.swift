@@ -45,7 +45,8 @@ extension Scheduler {
     private func readyReason(_ hop: UInt32) -> Reason {
         guard let site = attachedSite(hop) else { return .resolving }
         if sites[site].suspension != nil { return .operatorHold }
-        return sites[site].health.isOpen ? .siteBusy : .siteBackingOff
+        if !sites[site].health.isOpen { return .siteBackingOff }
+        return isPaced(site) ? .sitePaced : .siteBusy
     }
 
     private func place(of group: UInt32, at: Moment) -> Place {

@@ -32,6 +32,8 @@ package final class Scheduler {
     var sites = Pool<SiteRecord>()
     var siteNumbers: [SiteID: UInt32] = [:]
     var siteSerial: UInt32 = 0
+    /// By rule; looked up only.
+    var paces: [String: Pace] = [:]
     /// Sites that want a connection the global ceiling does not allow yet, in turn.
     var wanting = Chain()
     var wantingLinks = Links()
@@ -81,6 +83,7 @@ package final class Scheduler {
             guard case .attached(let site, let serial, _) = hops[number].state else { continue }
             hops[number].state = .attached(site: site, serial: serial, validUntil: at.instant)
         }
+        pacesChanged(at: at)
     }
 
     /// Messages in the queue.

@@ -30,7 +30,40 @@ package struct SchedulerSettings: Sendable, Equatable {
     package var idleHopsMax = 4096
     package var idleSitesMax = 4096
 
+    /// For the sites of the operator's rules, by their names.
+    package var rules: [String: SiteLimits] = [:]
+
     package init() {}
+
+    /// What holds for the sites of no rule.
+    package var usual: SiteLimits {
+        SiteLimits(
+            windowInitial: windowInitial,
+            windowFloor: windowFloor,
+            windowCeiling: windowCeiling,
+            backOffFirst: backOffFirst,
+            backOffCeiling: backOffCeiling,
+            backOffJitter: backOffJitter
+        )
+    }
+
+    func limits(of rule: String?) -> SiteLimits {
+        if let rule, let own = rules[rule] { return own }
+        return usual
+    }
+}
+
+/// What an operator may set for one site, or for several.
+package struct SiteLimits: Sendable, Equatable {
+    /// Connections while nothing is known of it, in trouble, and at most.
+    package var windowInitial: Int
+    package var windowFloor: Int
+    package var windowCeiling: Int
+    package var backOffFirst: Duration
+    package var backOffCeiling: Duration
+    package var backOffJitter: Double
+    /// nil: messages go as fast as connections take them.
+    package var pace: PaceSettings?
 }
 
 /// Now, on both clocks.

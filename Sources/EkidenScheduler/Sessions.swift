@@ -88,15 +88,27 @@ extension Scheduler {
             serve(site, at: at)
             return .end
         }
-        guard let group = popGroup(site, at: at, validityMatters: true) else {
+        guard mayGo(site, at: at), let group = popGroup(site, at: at, validityMatters: true) else {
             park(number)
             return .idle
         }
+        spendPace(site, at: at)
         let flight = takeOff(gather(group, site, at: at), session: number, site: site, at: at)
         sessions[number].state = .busy(flight: flight)
         sessions[number].hasWorked = true
         sites[site].inFlight += 1
+        if sites[site].site.rule != nil {
+            noteHop(ledger.groups[group].hop, of: site)
+            // Others may go when the pace allows, whenever this one ends.
+            serve(site, at: at)
+        }
         return .job(job(of: flight))
+    }
+
+    private func noteHop(_ hop: UInt32, of site: UInt32) {
+        if sites[site].firstHop == none { sites[site].firstHop = hop }
+        // A route is one next hop, whatever its rule.
+        if sites[site].firstHop != hop { sites[site].hasSeveralHops = true }
     }
 
     /// The next group of a site: lanes in turn, in each lane next hop by next hop.
@@ -216,9 +228,10 @@ extension Scheduler {
             until: at.instant + settings.deadAddressMemory
         )
         if let address = end.aliveAddress { sites[site].addressIsAlive(address) }
+        let hop = flights[flight].groups.first.map { ledger.groups[$0].hop } ?? none
         if case .trouble = end.health { flights[flight].isSiteFailure = true }
         // The health first: what is stalled needs to know whether the site is open.
-        health(site, end.health, startedAt: startedAt, at: at)
+        health(site, end.health, of: hop, startedAt: startedAt, at: at)
         land(flight, end.dispositions, at: at)
         sites[site].inFlight -= 1
         serve(site, at: at)

@@ -41,7 +41,7 @@ struct SiteHealthState {
         if case .backingOff(let until, let failure) = state { (until, failure) } else { nil }
     }
 
-    mutating func alive(_ settings: SchedulerSettings) -> Change {
+    mutating func alive(_ settings: SiteLimits) -> Change {
         troubles = 0
         backOffs = 0
         guard case .open = state else {
@@ -58,6 +58,25 @@ struct SiteHealthState {
         return .none
     }
 
+    /// The site answered that it has too many connections of ours: the window halves, once for the
+    /// attempts of one round.
+    mutating func crowded(startedAt: Instant, now: Instant, _ settings: SiteLimits) -> Change {
+        troubles = 0
+        backOffs = 0
+        successes = 0
+        guard case .open = state else {
+            state = .open
+            window = settings.windowFloor
+            shrunkAt = now
+            return .recovered
+        }
+        if startedAt > shrunkAt {
+            window = max(window / 2, settings.windowFloor)
+            shrunkAt = now
+        }
+        return .none
+    }
+
     /// - startedAt: when the failed attempt began; those begun before the last shrinking don't
     ///   shrink the window again.
     /// - inFlight: attempts at the site under way, this one included.
@@ -68,7 +87,7 @@ struct SiteHealthState {
         inFlight: Int,
         draw: Double,
         now: Instant,
-        _ settings: SchedulerSettings
+        _ settings: SiteLimits
     ) -> Change {
         lastFailure = failure
         successes = 0

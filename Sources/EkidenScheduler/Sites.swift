@@ -8,16 +8,27 @@ extension Scheduler {
     /// a next hop with others remembers them itself.
     func intern(_ site: Site, at: Moment) -> UInt32 {
         if let number = siteNumbers[site.id] {
-            if !sites[number].isUsed { sites[number].site = site }
+            if !sites[number].isUsed {
+                // Next hops that were here with other hosts are looked up again: the name of a site
+                // that a rule has joined says nothing of its hosts.
+                if sites[number].site.exchanges != site.exchanges {
+                    siteSerial &+= 1
+                    sites[number].serial = siteSerial
+                }
+                sites[number].site = site
+            } else if sites[number].site.rule != site.rule {
+                sites[number].site.rule = site.rule
+            }
             return number
         }
         siteSerial &+= 1
+        let limits = settings.limits(of: site.rule)
         let number = sites.insert(
             SiteRecord(
                 site: site,
                 serial: siteSerial,
                 health: SiteHealthState(
-                    window: max(settings.windowInitial, settings.windowFloor)
+                    window: max(limits.windowInitial, limits.windowFloor)
                 )
             )
         )
@@ -33,7 +44,8 @@ extension Scheduler {
             return startDraining(site)
         }
         guard pause == nil, sites[site].isServing else { return }
-        while sites[site].ready > sites[site].called {
+        var room = room(site, at: at)
+        while room > 0 {
             if let session = sites[site].idle.popLast() {
                 wake(session)
             } else if sites[site].sessions >= sites[site].health.window {
@@ -43,6 +55,7 @@ extension Scheduler {
             } else {
                 startSession(site)
             }
+            room -= 1
         }
     }
 
@@ -69,11 +82,11 @@ extension Scheduler {
             let site = wanting.head
             wantingLinks.remove(site, from: &wanting)
             sites[site].isWanting = false
-            guard pause == nil, sites[site].isServing, sites[site].ready > sites[site].called,
+            guard pause == nil, sites[site].isServing, room(site, at: at) > 0,
                 sites[site].sessions < sites[site].health.window
             else { continue }
             startSession(site)
-            if sites[site].ready > sites[site].called,
+            if room(site, at: at) > 0,
                 sites[site].sessions < sites[site].health.window,
                 sessions.count >= settings.connectionsMax || !wanting.isEmpty
             {
@@ -84,14 +97,28 @@ extension Scheduler {
 
     // MARK: Health
 
-    func health(_ site: UInt32, _ health: SiteHealth, startedAt: Instant, at: Moment) {
+    /// - Parameter hop: the next hop of the attempt that says so.
+    func health(
+        _ site: UInt32,
+        _ health: SiteHealth,
+        of hop: UInt32,
+        startedAt: Instant,
+        at: Moment
+    ) {
+        let limits = settings.limits(of: sites[site].site.rule)
         switch health {
         case .unknown: break
-        case .alive:
-            if sites[site].health.alive(settings) == .recovered {
+        case .alive, .crowded:
+            sites[site].troubledHop = none
+            let change =
+                health == .alive
+                ? sites[site].health.alive(limits)
+                : sites[site].health.crowded(startedAt: startedAt, now: at.instant, limits)
+            if change == .recovered {
                 tell(site, because: .siteRecovered, at: at)
                 startRecovery(site)
             }
+        case .trouble where isTroubleOfOne(hop, at: site): break
         case .trouble(let failure):
             let change = sites[site].health.trouble(
                 failure,
@@ -99,7 +126,7 @@ extension Scheduler {
                 inFlight: sites[site].inFlight,
                 draw: random.fraction(),
                 now: at.instant,
-                settings
+                limits
             )
             if change == .backedOff, let until = sites[site].health.backOff?.until {
                 alarms.insert(.site(site), at: until)
@@ -107,6 +134,14 @@ extension Scheduler {
             }
         }
         serve(site, at: at)
+    }
+
+    /// In a site that a rule has joined of several next hops, each with hosts of its own, one of them may
+    /// be dead: only troubles of two are the site's.
+    func isTroubleOfOne(_ hop: UInt32, at site: UInt32) -> Bool {
+        guard sites[site].hasSeveralHops, sites[site].health.isOpen else { return false }
+        if sites[site].troubledHop == none { sites[site].troubledHop = hop }
+        return sites[site].troubledHop == hop
     }
 
     func siteAlarm(_ site: UInt32, at: Moment) {
@@ -118,6 +153,10 @@ extension Scheduler {
         if let backOff = sites[site].health.backOff, backOff.until <= at.instant {
             probe(site, at: at)
         }
+        if let time = sites[site].paceAlarm, time <= at.instant {
+            sites[site].paceAlarm = nil
+            serve(site, at: at)
+        }
     }
 
     /// One connection finds out whether the site is back: for what is ready, else for the mail
@@ -125,8 +164,13 @@ extension Scheduler {
     func probe(_ site: UInt32, at: Moment) {
         sites[site].health.probe()
         if sites[site].ready == 0, sites[site].stalledHops.head != none {
-            let group = hops[sites[site].stalledHops.head].stalled.head
+            let hop = sites[site].stalledHops.head
+            let group = hops[hop].stalled.head
             unwait(group)
+            // The next probe asks for another next hop, if there is one.
+            if sites[site].stalledHops.head == hop {
+                stalledHopLinks.rotate(&sites[site].stalledHops)
+            }
             enqueue(group, because: .dueTimeReached, at: at)
         }
         serve(site, at: at)

@@ -64,7 +64,7 @@ extension TestFiles {
             Schema.sections.map(\.name) == [
                 "relay", "log", "control", "certificate", "listener", "rate", "list", "auth",
                 "certificate_user",
-                "rewriting", "spool", "retry", "sites", "route", "tls_policy",
+                "rewriting", "spool", "retry", "sites", "site", "route", "tls_policy",
                 "login", "resolver", "delivery", "bounces",
                 "limits",
             ]
@@ -90,15 +90,15 @@ extension TestFiles {
             hostname: "mail.example.org"
         )
         // Each setting at its default: certificates stand for users, and nobody asks for them; a
-        // policy is for nobody, and a login has no secret.
+        // policy is for nobody, a login has no secret, and a site is nowhere.
         let problems = inspection.problems.map(\.text)
         for words in [
             "no listener asks for client cert", "is for domains or for hosts",
-            "needs a password_file",
+            "needs a password_file", "nothing says where site",
         ] {
             #expect(problems.contains { $0.contains(words) }, "\(words)")
         }
-        #expect(problems.count == 3, "\(problems)")
+        #expect(problems.count == 4, "\(problems)")
         #expect(inspection.configuration.routes.all.count == 1)
         #expect(inspection.configuration.listeners[0].maxRecipients == 1000)
         #expect(inspection.configuration.retry == Configuration.Retry())

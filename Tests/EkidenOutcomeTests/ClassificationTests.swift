@@ -26,11 +26,15 @@ import Testing
         ),
         (
             "login at the next hop failed",
-            failure(.site, permanent: false, .loginFailed, step: .login), false, .deferAll
+            failure(.site, permanent: false, .loginFailed, step: .login), false, .awaitRepair
         ),
         (
             "login at the next hop failed",
-            failure(.site, permanent: false, .loginUnavailable, step: .login), true, .deferAll
+            failure(.site, permanent: false, .loginUnavailable, step: .login), true, .awaitRepair
+        ),
+        (
+            "a route's host refuses us",
+            failure(.site, permanent: false, .routeRefused, step: .recipient), false, .deferAll
         ),
         (
             "next hop refused for good",

@@ -19,7 +19,6 @@ import Testing
         #expect(verdict.reports.map(\.kind) == [.bounce])
         #expect(verdict.reports[0].items.map(\.recipient.text) == ["r1@example.net"])
         #expect(verdict.reports[0].to.text == "from@example.org")
-        #expect(verdict.site == .alive)
         #expect(verdict.marks[0].host == "mx.example.net[192.0.2.7]:25")
     }
 
@@ -45,6 +44,21 @@ import Testing
         let paused = judgement([.failed(tryLater)], age: day * 50, paused: true).verdict()
         #expect(paused.marks[0].state == .pending)
         #expect(paused.marks[0].nextAttempt == epoch + day * 50 + .seconds(300))
+    }
+
+    @Test func whatWaitsForARepairIsNotCountedAndNeverExpires() {
+        let login = failure(.site, permanent: false, .loginFailed, step: .login)
+        let month: Duration = .seconds(30 * 86_400)
+        let verdict = judgement([.failed(login)], attempts: 3, age: month).verdict()
+        #expect(verdict.marks.map(\.state) == [.pending] && verdict.marks[0].attempts == 3)
+        #expect(
+            verdict.dispositions == [.retry(after: .seconds(1800), because: .loginFailed)]
+        )
+        // Its sender hears of the delay all the same.
+        #expect(verdict.reports.map(\.kind) == [.delayNotice])
+        #expect(verdict.reports[0].items[0].willRetryUntil == nil)
+        let relay = failure(.site, permanent: false, .routeRefused)
+        #expect(judgement([.failed(relay)], age: month).verdict().marks[0].state == .expired)
     }
 
     @Test func bouncesThemselvesExpireAfterADay() {
@@ -185,18 +199,6 @@ import Testing
         let verdict = judgement([.failed(lost)]).verdict()
         #expect(verdict.attempts[0].words.hasSuffix("; it may be delivered twice"))
         #expect(verdict.marks[0].words == verdict.attempts[0].words)
-    }
-
-    @Test func theSiteIsInTroubleWhenNoHostLetUsIn() {
-        let refused = failure(.host, permanent: false, .connectionRefused, step: .connect)
-        #expect(judgement([.failed(refused)], alive: false).verdict().site == .trouble(refused))
-        let greeting = failure(.host, permanent: false, .greetingRefused, step: .greeting)
-        #expect(judgement([.failed(greeting)], alive: true).verdict().site == .trouble(greeting))
-        let dropped = failure(.host, permanent: false, .connectionLost, step: .data)
-        #expect(judgement([.failed(dropped)], alive: true).verdict().site == .alive)
-        #expect(judgement([accepted, .failed(refused)], alive: true).verdict().site == .alive)
-        let ours = failure(.ours, permanent: false, .stopping)
-        #expect(judgement([.failed(ours)], alive: false).verdict().site == .unknown)
     }
 
     @Test func wordsAreOneCleanLineOfBoundedLength() {

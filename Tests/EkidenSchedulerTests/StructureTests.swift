@@ -98,8 +98,8 @@ import Testing
 }
 
 @Suite struct SiteHealthTests {
-    private var settings: SchedulerSettings {
-        var settings = SchedulerSettings()
+    private var settings: SiteLimits {
+        var settings = SchedulerSettings().usual
         settings.backOffJitter = 0
         return settings
     }

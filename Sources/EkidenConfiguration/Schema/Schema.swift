@@ -6,7 +6,7 @@ package enum Schema {
         relay, log, control, certificate, listener, rate, list, auth, certificateUser, rewriting,
         spool,
         retry,
-        sites, route, tlsPolicy, hopLogin,
+        sites, site, route, tlsPolicy, hopLogin,
         resolver,
         delivery,
         bounces, limits,

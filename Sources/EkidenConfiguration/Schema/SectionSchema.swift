@@ -13,6 +13,7 @@ extension Configuration.Listener: NamedSection {}
 extension Configuration.AccessList: NamedSection {}
 extension Configuration.CertificateUser: NamedSection {}
 extension Configuration.RateLimit: NamedSection {}
+extension Configuration.SiteRule: NamedSection {}
 extension Configuration.TLSRule: NamedSection {}
 extension Configuration.HopLogin: NamedSection {}
 extension Route: NamedSection {}

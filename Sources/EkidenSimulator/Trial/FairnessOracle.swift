@@ -72,6 +72,8 @@ struct IdleSites {
         wasFull = isFull
         since = [:]
         for row in rows where row.state == "open" && row.ready > 0 && row.connections == 0 {
+            // It waits for its rate, in a connection's idle time or longer.
+            if row.site.hasPrefix("site:" + PacedSite.name) { continue }
             if !isPaused { since[row.site] = before[row.site] ?? now }
         }
     }

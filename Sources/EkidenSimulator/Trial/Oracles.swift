@@ -19,6 +19,7 @@ extension Town {
         let names = recipients.joined(separator: ",")
         trace.note("\(transaction.host) took \(message.count) bytes from <\(sender)> to \(names)")
         checkSecurity(of: transaction, recipients)
+        checkHost(transaction, recipients)
         if recipients.contains(where: { $0.hasPrefix("s.") || $0.hasPrefix("postmaster") }) {
             let text = String(decoding: message, as: UTF8.self)
             return reportArrived(text, from: sender, to: recipients, transaction)
@@ -30,6 +31,7 @@ extension Town {
         if sender != letter.sender ?? "" {
             ledger.violation("k\(key) came from <\(sender)>, not <\(letter.sender ?? "")>")
         }
+        pacedArrival(recipients, transaction)
         checkParameters(letter, heard, recipients)
         guard let id = checkContent(message, letter) else { return }
         for recipient in recipients {

@@ -33,6 +33,7 @@ package final class Town: @unchecked Sendable {
     private var sitesEver: [String: Set<String>] = [:]
     private var handedOver: Set<Int> = []
     var powerLosses: [PowerLoss] = []
+    var pacedArrivals = PacedArrivals()
     var idleSites = IdleSites()
     /// Messages of which index and log said different things when last looked at.
     var disagreements = Disagreements()
@@ -147,7 +148,8 @@ package final class Town: @unchecked Sendable {
     /// - Parameter site: what domains with the same hosts share; with TLS for a policy not with those
     ///   without.
     private func noteHosts(_ names: [String], of domain: TrialDomain, site: String? = nil) {
-        let site = (site ?? names.sorted().joined(separator: ",")) + (domain.needsTLS ? "+tls" : "")
+        let own = plan.isPaced(domain.name) ? PacedSite.name : site
+        let site = (own ?? names.sorted().joined(separator: ",")) + (domain.needsTLS ? "+tls" : "")
         for name in names {
             hostsEver[domain.name, default: []].insert(name)
             sitesEver[name, default: []].insert(site)
@@ -167,16 +169,23 @@ package final class Town: @unchecked Sendable {
     /// At no time has the relay more connections to a host than its sites may have, each of which
     /// is a domain, or several with the same hosts.
     func checkConnections(_ host: MailHost) {
-        let sites = sitesEver[host.name, default: []].count
+        let sites = sitesEver[host.name, default: []]
+        let allowed = sites.reduce(0) { sum, site in
+            let own = site.hasPrefix(PacedSite.name) ? plan.pacedSite?.connectionsMax : nil
+            return sum + (own ?? plan.connectionsMax)
+        }
         // Faulty name servers make more sites than the plan has.
         if counts["names", default: 0] > 0 { return }
         let open = world.network.openConnections(to: host.endpoint)
-        if open > plan.connectionsMax * sites {
-            ledger.violation("\(host.name) has \(open) connections of \(sites) sites at once")
+        if open > allowed {
+            ledger.violation("\(host.name) has \(open) connections of \(sites.count) sites at once")
         }
     }
 
-    private func publishNames() {
+    /// The name servers know the hosts of all domains.
+    var hasPublished: Bool { !hostsEver.isEmpty }
+
+    func publishNames() {
         for domain in plan.domains {
             switch domain.kind {
             case .steady:

@@ -77,6 +77,7 @@ extension TrialPlan {
         max_connections = \(poolMax)
         [sites]
         connections_max = \(connectionsMax)
+        \(pacedSite?.configuration ?? "")
         \(outboundTLSSettings)
         """
     }

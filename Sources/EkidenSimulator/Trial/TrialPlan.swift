@@ -123,6 +123,8 @@ package struct TrialPlan {
     let lifetime: Duration
     let ceiling: Duration
     var domains: [TrialDomain] = []
+    /// Domains under a rule of the operator's.
+    var pacedSite: PacedSite?
     var hostCount = 0
     var tempers: [HostTemper] = []
     var letters: [Letter] = []
@@ -173,6 +175,7 @@ package struct TrialPlan {
         drawHosts(random.branch())
         drawOutboundTLS()
         drawExtensions()
+        pacedSite = PacedSite.draw(domains, Self.ways(seed, 1002))
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
     }

@@ -149,6 +149,45 @@ import Testing
         #expect(town.ledger.violations.contains { $0.contains("in the clear") })
     }
 
+    @Test func `mail at another domain's host is found, at its own it is good`() throws {
+        for isOwn in [true, false] {
+            let town = try town()
+            town.publishNames()
+            let letter = try letter(town)
+            let recipient = try #require(letter.recipients.first { $0.hasPrefix("ok") })
+            let own = town.plan.domains.first { recipient.hasSuffix("@" + $0.name) }?.hosts ?? []
+            let host = try #require((0..<town.plan.hostCount).first { own.contains($0) == isOwn })
+            let transaction = HostTransaction(
+                host: "mx\(host).test",
+                takenAt: town.world.instant,
+                boot: 1,
+                isSecure: true
+            )
+            town.arrived(
+                message(letter, "A1", of: town),
+                from: letter.sender ?? "",
+                to: [recipient],
+                transaction
+            )
+            let isFound = town.ledger.violations.contains { $0.contains("which is not its host") }
+            #expect(isFound != isOwn, "\(town.ledger.violations)")
+        }
+    }
+
+    @Test func `a site that gets more than its rate is found`() {
+        let site = PacedSite(domains: ["d0.test"], connectionsMax: 1, perMinute: 6, burst: 2)
+        var arrivals = PacedArrivals()
+        let start = Instant(nanoseconds: 0)
+        for second in 0..<600 where second.isMultiple(of: 10) {
+            let isTooMany = arrivals.isTooMany(with: 1, at: start + .seconds(second), for: site)
+            #expect(!isTooMany)
+        }
+        let found = (0..<60).contains { second in
+            arrivals.isTooMany(with: 1, at: start + .seconds(600 + second), for: site)
+        }
+        #expect(found)
+    }
+
     @Test func `what is nowhere is found`() throws {
         let town = try town()
         let letter = try letter(town)

@@ -1,6 +1,7 @@
 // Static routes: a domain's own hosts, the smarthost for all others, failover in their order.
 
 import Foundation
+import Synchronization
 import Testing
 
 private func route(_ name: String, _ domains: String, _ hosts: [String]) -> String {
@@ -122,5 +123,31 @@ private func route(_ name: String, _ domains: String, _ hosts: [String]) -> Stri
         let bounce = try back.mail(1)[0]
         #expect(bounce.text.contains("\r\nStatus: 5.4.6\r\n"), "\(bounce.text)")
         #expect(stage.log("bounced").count == 1)
+    }
+}
+
+@Test func `a smarthost that does not let us relay stops the route with one alert, not the mail`()
+    async throws
+{
+    try await story(["sites.backoff_first": "1s", "sites.backoff_ceiling": "2s"], starts: false) {
+        stage in
+        stage.more = route("smarthost", "\"*\"", ["mx10.test"])
+        let isMended = Mutex(false)
+        let smarthost = try stage.peer(10) { command in
+            command.step == .rcpt && !isMended.withLock { $0 }
+                ? .say("554 5.7.1 Relay access denied") : nil
+        }
+        try stage.start()
+        for number in 0..<5 { try stage.submit(to: "r\(number)@any.test") }
+        try stage.logged("deferred") { $0["because"] == "route-refused" }
+        let alert = try stage.noticed("is stopped, its mail waits")
+        #expect(alert["level"] == "error" && alert["text"].contains("Relay access denied"))
+        Thread.sleep(forTimeInterval: 4)
+        #expect(stage.log("bounced").isEmpty)
+        isMended.withLock { $0 = true }
+        try smarthost.mail(5, within: 30)
+        _ = try stage.noticed("takes our mail again")
+        let alerts = stage.log("notice") { $0["text"].contains("is stopped, its mail waits") }
+        #expect(alerts.count == 1)
     }
 }

@@ -350,6 +350,11 @@ func `mail goes through a smarthost that wants a login`(scheme: String) async th
         }
         sleep(3)
         #expect(failures() - before <= 5, "\(failures() - before)")
+        let alerts = stage.log("notice") { $0["text"].contains("is stopped, its mail waits") }
+        #expect(alerts.count == 1 && alerts[0]["text"].contains("535 5.7.8"))
+        // Not counted, however often it was asked.
+        let first = stage.log("deferred") { $0["to"] == "<first@any.test>" }
+        #expect(Set(first.map { $0["attempt"] }) == ["1"])
         try stage.setSecret("sesame")
         try second.peer.mail(11, within: 40)
         #expect(!stage.logText.contains("tahini") && !stage.logText.contains("sesame"))
