@@ -190,3 +190,34 @@ private func functions(in lines: [Substring]) -> [(Int, Int)] {
     }
     return found
 }
+
+@Suite struct PlantTests {
+    /// deploy/plants applies them; who moves a line that one of them changes hears of it here.
+    @Test func `every planted bug fits the sources as they are`() throws {
+        let folder = root.appending(path: "Tests/Plants")
+        let plants = try FileManager.default
+            .contentsOfDirectory(at: folder, includingPropertiesForKeys: nil)
+            .filter { $0.pathExtension == "patch" }
+            .sorted { $0.path < $1.path }
+        #expect(plants.count >= 12)
+        for plant in plants {
+            let git = Process()
+            git.executableURL = URL(filePath: "/usr/bin/env")
+            git.arguments = ["git", "apply", "--check", plant.path]
+            git.currentDirectoryURL = root
+            let errors = Pipe()
+            git.standardError = errors
+            try git.run()
+            let text = String(
+                decoding: errors.fileHandleForReading.readDataToEndOfFile(),
+                as: UTF8.self
+            )
+            git.waitUntilExit()
+            // 127: there is no git here.
+            #expect(
+                [0, 127].contains(git.terminationStatus),
+                "\(plant.lastPathComponent): \(text)"
+            )
+        }
+    }
+}
