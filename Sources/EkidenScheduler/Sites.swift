@@ -137,9 +137,10 @@ extension Scheduler {
     }
 
     /// In a site that a rule has joined of several next hops, each with hosts of its own, one of them may
-    /// be dead: only troubles of two are the site's.
+    /// be dead: only troubles of two are the site's. Once it fails, each trouble counts, a probe's among
+    /// them.
     func isTroubleOfOne(_ hop: UInt32, at site: UInt32) -> Bool {
-        guard sites[site].hasSeveralHops, sites[site].health.isOpen else { return false }
+        guard sites[site].hasSeveralHops, !sites[site].health.isFailing else { return false }
         if sites[site].troubledHop == none { sites[site].troubledHop = hop }
         return sites[site].troubledHop == hop
     }

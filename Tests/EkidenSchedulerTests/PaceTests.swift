@@ -224,6 +224,19 @@ private let second = Duration.seconds(1)
         try attempt(8, "b.example", .trouble(failure))
         try attempt(9, "a.example", .trouble(failure))
         #expect(desk.siteWords == ["backing-off"])
+        // A probe that fails is the site's trouble, whosever it is: it is left alone for longer.
+        desk.pass(.seconds(61))
+        desk.turn()
+        let probing = desk.started.popLast()
+        let probe = try #require(probing)
+        let job = try #require(desk.job(probe.id))
+        desk.finish(
+            probe.id,
+            job,
+            .retry(after: .seconds(3600), because: .connectionRefused),
+            .trouble(failure)
+        )
+        #expect(desk.siteWords == ["backing-off", "backing-off"])
     }
 
     @Test func `a rule has its own window`() {
