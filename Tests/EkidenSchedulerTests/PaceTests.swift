@@ -225,18 +225,27 @@ private let second = Duration.seconds(1)
         try attempt(9, "a.example", .trouble(failure))
         #expect(desk.siteWords == ["backing-off"])
         // A probe that fails is the site's trouble, whosever it is: it is left alone for longer.
-        desk.pass(.seconds(61))
+        let later = Disposition.retry(after: .seconds(36_000), because: .connectionRefused)
+        desk.add(message(10, to: ["b.example"]))
+        while let hop = desk.asked.popLast() { resolve(desk, hop.text, rule: "slow") }
         desk.turn()
-        let probing = desk.started.popLast()
-        let probe = try #require(probing)
-        let job = try #require(desk.job(probe.id))
-        desk.finish(
-            probe.id,
-            job,
-            .retry(after: .seconds(3600), because: .connectionRefused),
-            .trouble(failure)
-        )
-        #expect(desk.siteWords == ["backing-off", "backing-off"])
+        let unsent = try #require(desk.failed.last)
+        desk.scheduler.settled(unsent.job.id, [later], at: desk.now)
+        var probed: Set<NextHop> = []
+        for length in [61, 121] {
+            desk.pass(.seconds(length))
+            desk.turn()
+            while let hop = desk.asked.popLast() { resolve(desk, hop.text, rule: "slow") }
+            let probing = desk.started.popLast()
+            let probe = try #require(probing)
+            let job = try #require(desk.job(probe.id))
+            probed.insert(job.nextHop)
+            desk.finish(probe.id, job, later, .trouble(failure))
+            desk.scheduler.sessionEnded(probe.id, at: desk.now)
+            desk.collect()
+        }
+        #expect(probed.count == 2)
+        #expect(desk.siteWords == ["backing-off", "backing-off", "backing-off"])
     }
 
     @Test func `a rule has its own window`() {
