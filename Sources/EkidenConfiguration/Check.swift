@@ -350,55 +350,6 @@ enum Check {
         }
     }
 
-    private static func routes(_ c: Configuration, _ loading: inout Loading) {
-        let own = c.listeners.flatMap(\.listen)
-        var names: Set<String> = []
-        var owner: [DomainPattern: String] = [:]
-        for (index, route) in c.routes.all.enumerated() {
-            let path = "route[\(index)]"
-            if !names.insert(route.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a route \"\(route.name)\"; give this one another name"
-                )
-            }
-            if let first = route.retryFirst, let ceiling = route.retryCeiling, first > ceiling {
-                loading.error(
-                    at: loading.position(of: path + ".retry_first"),
-                    "route.retry_first is longer than retry_ceiling; lower it"
-                )
-            }
-            for domain in route.domains {
-                if let other = owner[domain] {
-                    loading.error(
-                        at: loading.position(of: path + ".domains"),
-                        "\"\(domain.text)\" is already routed by \"\(other)\"; remove one of them"
-                    )
-                }
-                owner[domain] = route.name
-            }
-            for host in route.exchanges(defaultPort: c.delivery.port) {
-                guard let address = host.literal else { continue }
-                let target = Endpoint(address, host.port)
-                if own.contains(where: { takes($0, target) }) {
-                    loading.error(
-                        at: loading.position(of: path + ".hosts"),
-                        "route \"\(route.name)\" leads to \(target.text), where this relay listens "
-                            + "itself: a mail loop; name the next host"
-                    )
-                }
-            }
-        }
-    }
-
-    /// A connection to `target` surely ends at `listener`. Which of the other addresses are ours is
-    /// known to the running relay alone.
-    private static func takes(_ listener: Endpoint, _ target: Endpoint) -> Bool {
-        listener == target
-            || listener.port == target.port && listener.address.isUnspecified
-                && listener.address.isV4 == target.address.isV4 && target.address.isLoopback
-    }
-
     private static func resolver(_ c: Configuration, _ loading: inout Loading) {
         if c.resolver.ttlMin > c.resolver.ttlMax {
             loading.error(

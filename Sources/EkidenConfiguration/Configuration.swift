@@ -70,7 +70,7 @@ package struct Configuration: Sendable, Equatable {
 
     /// When mail for a next hop is tried again: `retry`, with what its route says otherwise.
     package func retry(for hop: NextHop) -> Retry {
-        guard case .route(let name) = hop, let route = routes.route(named: name) else {
+        guard let name = hop.route, let route = routes.route(named: name) else {
             return retry
         }
         var result = retry

@@ -157,13 +157,14 @@ extension DeliverySession {
         } catch {
             return Self.noLogin(error)
         }
+        let identity = settings.identity(for: progress.job.nextHop)
         // A stop ends the wait for a host that does not answer, too.
         var connecting: Handle?
         let (crew, loop) = (crew, loop)
         do throws(IOFailure) {
             let connection = try await Connection.connect(
                 to: Endpoint(candidate.address, candidate.exchange.port),
-                from: candidate.address.isV4 ? settings.source4 : settings.source6,
+                from: candidate.address.isV4 ? identity.source4 : identity.source6,
                 on: loop,
                 until: min(began + settings.timeouts.connect, progress.end),
                 opened: { handle in
@@ -176,7 +177,8 @@ extension DeliverySession {
                 to: candidate,
                 under: policy,
                 as: login,
-                settings: settings,
+                named: identity.helo,
+                timeouts: settings.timeouts,
                 crew: crew
             )
             progress.sessions += 1
@@ -271,7 +273,12 @@ extension DeliverySession {
         for (index, heard) in zip(open, outcome.results) {
             var result = heard
             if case .failed(let failure) = heard {
-                result = .failed(RouteRefusal.judged(failure, isRouted: progress.job.isRouted))
+                let judged = RouteRefusal.judged(
+                    failure,
+                    isRouted: progress.job.isRouted,
+                    isLoggedIn: current.loginName != nil
+                )
+                result = .failed(judged)
             }
             if case .failed(let failure) = result,
                 door.action(for: failure, isLastHost: isLastHost(progress)) == .nextHost

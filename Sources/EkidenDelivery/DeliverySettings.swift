@@ -14,14 +14,13 @@ package struct DeliverySettings: Sendable, Equatable {
     package var messagesPerConnection: Int
     package var source4: HostAddress?
     package var source6: HostAddress?
-    /// How long a connection is used; nil: as long as there is mail for it.
-    package var connectionTime: Duration?
     /// For the sites of the operator's rules, by their names.
     package var rules: [String: ConnectionUse] = [:]
 
     /// How much a connection is used.
     package struct ConnectionUse: Sendable, Equatable {
         package var messages: Int
+        /// nil: as long as there is mail for it.
         package var time: Duration?
         package init(messages: Int, time: Duration?) {
             self.messages = messages
@@ -29,9 +28,29 @@ package struct DeliverySettings: Sendable, Equatable {
         }
     }
 
+    /// For the mail of routes, by their names.
+    package var identities: [String: Identity] = [:]
+
+    /// Who we are to a peer: by name, and by the addresses we come from.
+    package struct Identity: Sendable, Equatable {
+        package var helo: String
+        package var source4: HostAddress?
+        package var source6: HostAddress?
+        package init(helo: String, source4: HostAddress?, source6: HostAddress?) {
+            self.helo = helo
+            self.source4 = source4
+            self.source6 = source6
+        }
+    }
+
+    func identity(for hop: NextHop) -> Identity {
+        hop.route.flatMap { identities[$0] }
+            ?? Identity(helo: helo, source4: source4, source6: source6)
+    }
+
     func use(of rule: String?) -> ConnectionUse {
         if let rule, let own = rules[rule] { return own }
-        return ConnectionUse(messages: messagesPerConnection, time: connectionTime)
+        return ConnectionUse(messages: messagesPerConnection, time: nil)
     }
 
     package init(

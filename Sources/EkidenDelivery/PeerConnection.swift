@@ -27,7 +27,8 @@ struct PeerConnection: ~Copyable {
         to candidate: ConnectionPlan.Candidate,
         under policy: TLSPolicy,
         as login: ClientLogin?,
-        settings: DeliverySettings,
+        named helo: String,
+        timeouts: ClientTimeouts,
         crew: SessionCrew
     ) {
         self.connection = connection
@@ -37,9 +38,9 @@ struct PeerConnection: ~Copyable {
         self.policy = policy
         self.login = login
         self.crew = crew
-        timeouts = settings.timeouts
+        self.timeouts = timeouts
         session = ClientSession(
-            helloName: settings.helo,
+            helloName: helo,
             host: candidate.host,
             tls: policy,
             login: login

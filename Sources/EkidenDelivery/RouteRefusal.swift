@@ -12,6 +12,9 @@ enum RouteRefusal {
         let statuses: Set<EnhancedStatus>
         /// In lower case; one of them is in the reply; empty: any.
         let words: [String]
+        /// Said of a sender, which is ours to mend only where we are known by a login: a gateway's host
+        /// says it of strangers' mail.
+        var isOfSenders = false
     }
 
     private static let table = [
@@ -26,15 +29,22 @@ enum RouteRefusal {
             words: [
                 "relay access denied", "relaying denied", "relay not permitted", "unable to relay",
                 "not permitted to relay", "we do not relay", "authentication required",
-                "not authenticated", "sendasdenied", "send as denied", "not allowed to send as",
-                "sender address rejected: not owned",
             ]
+        ),
+        Row(
+            codes: [550, 551, 553, 554],
+            statuses: [],
+            words: [
+                "sendasdenied", "send as denied", "not allowed to send as", "not authenticated",
+                "sender address rejected: not owned",
+            ],
+            isOfSenders: true
         ),
     ]
 
     /// The failure as it is to be judged.
-    static func judged(_ failure: Failure, isRouted: Bool) -> Failure {
-        guard isRouted, says(failure) else { return failure }
+    static func judged(_ failure: Failure, isRouted: Bool, isLoggedIn: Bool) -> Failure {
+        guard isRouted, says(failure, isLoggedIn) else { return failure }
         return Failure(
             scope: .site,
             isPermanent: false,
@@ -47,7 +57,7 @@ enum RouteRefusal {
         )
     }
 
-    private static func says(_ failure: Failure) -> Bool {
+    private static func says(_ failure: Failure, _ isLoggedIn: Bool) -> Bool {
         guard failure.isPermanent, let reply = failure.reply, reply.isPermanent else {
             return false
         }
@@ -57,7 +67,8 @@ enum RouteRefusal {
         }
         let text = reply.oneLine.asciiLowercased
         return table.contains { row in
-            (row.codes.isEmpty || row.codes.contains(reply.code))
+            (isLoggedIn || !row.isOfSenders)
+                && (row.codes.isEmpty || row.codes.contains(reply.code))
                 && (row.statuses.isEmpty || reply.status.map(row.statuses.contains) ?? false)
                 && (row.words.isEmpty || row.words.contains { text.contains($0) })
         }

@@ -50,7 +50,7 @@ package struct ClientFacts: Sendable, Equatable {
     package var reverseName: String?
     /// The TLS session it came over. Not stored: with a message it is in the Received field.
     package var tls: TLSFacts?
-    /// Who logged in. Not stored either.
+    /// Who logged in.
     package var login: String?
 
     package init(
@@ -76,6 +76,12 @@ package struct Envelope: Sendable, Equatable {
     /// When the relay took responsibility for it.
     package var arrived: WallTime
     package var demands: SenderDemands
+    /// Names of the routes whose `header` fits the message's.
+    package var headerRoutes: [String] = []
+
+    package var origin: Origin {
+        Origin(listener: client.listener, login: client.login, headerRoutes: headerRoutes)
+    }
 
     package init(
         sender: ReversePath,

@@ -69,6 +69,8 @@ package enum Event: Sendable {
             case deferred
             case bounced
             case expired
+            /// As a route has it; nobody is told.
+            case discarded
         }
         package var id: QueueID
         package var sender: ReversePath

@@ -2,13 +2,24 @@
 package enum NextHop: Sendable, Hashable {
     /// By the domain's MX records (RFC 5321 §5.1), or its address literal.
     case domain(Domain)
-    /// By the configured route of that name.
+    /// The hosts of the configured route of that name.
     case route(String)
+    /// By the domain's MX records, as the route of that name has it.
+    case routed(Domain, by: String)
 
     package var text: String {
         switch self {
         case .domain(let domain): domain.folded
         case .route(let name): "route:" + name
+        case .routed(let domain, let name): "route:\(name)/\(domain.folded)"
+        }
+    }
+
+    /// The route that mail there is under; nil: none.
+    package var route: String? {
+        switch self {
+        case .domain: nil
+        case .route(let name), .routed(_, let name): name
         }
     }
 }
@@ -51,6 +62,11 @@ package struct Site: Sendable, Equatable {
         self.id = id
         self.exchanges = exchanges
         self.rule = rule
+    }
+
+    /// The same hosts for mail of a route: another site, with connections of its own.
+    package func of(route: String) -> Site {
+        Site(id: SiteID(id.text + "+route=" + route), exchanges: exchanges, rule: rule)
     }
 
     /// The same hosts under a rule that makes one site of all that it fits.

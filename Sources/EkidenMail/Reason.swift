@@ -57,6 +57,12 @@ package enum Reason: String, Sendable, CaseIterable {
     case tooManyHops = "too-many-hops"
     case damaged
 
+    // The operator's routes.
+    case routeBounces = "route-bounces"
+    case routeDiscards = "route-discards"
+    case routeHolds = "route-holds"
+    case routeFallback = "route-fallback"
+
     // Ourselves.
     case spoolUnavailable = "spool-unavailable"
     case stopping
@@ -109,6 +115,10 @@ package enum Reason: String, Sendable, CaseIterable {
         case .expired: "it could not be delivered within its lifetime"
         case .tooManyHops: "it passed through too many hosts; a mail loop"
         case .damaged: "its stored bytes are damaged"
+        case .routeBounces: "a route of the configuration sends such mail back"
+        case .routeDiscards: "a route of the configuration discards such mail"
+        case .routeHolds: "a route of the configuration holds such mail for an operator"
+        case .routeFallback: "its route failed too often; it goes by the fallback now"
         case .spoolUnavailable: "outcomes can't be recorded, so nothing is sent"
         case .stopping: "the relay is stopping"
         case .noRoute: "no route leads there"

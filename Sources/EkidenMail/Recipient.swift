@@ -9,7 +9,7 @@ package enum RecipientState: UInt8, Sendable, CaseIterable {
     case failed = 2
     /// Its lifetime passed; a bounce was made in the same atomic group.
     case expired = 3
-    /// Removed by a named operator.
+    /// Removed by a named operator, or by a route that discards.
     case removed = 4
 
     package var isFinal: Bool { self != .pending }
@@ -106,6 +106,9 @@ package struct QueuedMessage: Sendable, Equatable {
     package var hold: Hold?
     /// The client asked for something; what, is in its content's `demands`.
     package var hasDemands: Bool
+    package var origin: Origin
+    /// An operator released it from a hold: no route holds it again.
+    package var isReleased = false
 
     package init(
         id: QueueID,
@@ -114,8 +117,10 @@ package struct QueuedMessage: Sendable, Equatable {
         byteCount: Int,
         arrived: WallTime,
         hold: Hold? = nil,
-        hasDemands: Bool = false
+        hasDemands: Bool = false,
+        origin: Origin = Origin()
     ) {
+        self.origin = origin
         self.hasDemands = hasDemands
         self.id = id
         self.sender = sender
@@ -128,7 +133,7 @@ package struct QueuedMessage: Sendable, Equatable {
 
 /// Why and since when a message is on hold.
 package struct Hold: Sendable, Equatable {
-    /// `operatorHold` or `damaged`.
+    /// `operatorHold`, `damaged` or `routeHolds`.
     package var reason: Reason
     /// The operator's user id; nil when the relay itself put it on hold.
     package var uid: UInt32?

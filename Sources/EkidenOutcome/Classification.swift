@@ -21,6 +21,10 @@ package enum FailureAction: String, Sendable, CaseIterable {
     case awaitRepair = "await-repair"
     /// Our own fault: wait a little; neither bounces nor counts as an attempt.
     case stop
+    /// Those concerned are done with, and nobody is told.
+    case discard
+    /// The message waits for an operator.
+    case hold
 }
 
 /// A row: empty sets and nil fit everything.
@@ -63,6 +67,9 @@ package struct PolicyRow: Sendable {
 package enum Classification {
     package static let table: [PolicyRow] = [
         PolicyRow("our own fault", [.ours], .stop),
+        // What the operator has decided of such mail.
+        PolicyRow("a route discards it", reasons: [.routeDiscards], .discard),
+        PolicyRow("a route holds it", reasons: [.routeHolds], .hold),
         // The peer may have taken the message: another host at once would be a likely duplicate.
         PolicyRow(
             "no reply to the final dot",

@@ -105,6 +105,14 @@ package struct Judgement: Sendable {
         let words = Self.words(failure)
         switch Classification.action(for: failure, isLastHost: true) {
         case .stop: ownFault(failure, of: recipient, &verdict)
+        case .discard:
+            note(&verdict, recipient, .removed, failure.reason, host(failure), words)
+        case .hold:
+            // Nothing was tried, so there is nothing to record but the hold.
+            verdict.hold = failure.reason
+            verdict.dispositions.append(
+                .retry(after: settings.ownFault, because: failure.reason)
+            )
         case .awaitRepair:
             later(failure, of: recipient, &verdict, &delayed, waiting: settings.repair)
         case .bounceRecipients:
@@ -197,7 +205,7 @@ package struct Judgement: Sendable {
         _ verdict: inout Verdict
     ) {
         verdict.dispositions.append(.retry(after: settings.ownFault, because: failure.reason))
-        if failure.reason == .damaged { verdict.isDamaged = true }
+        if failure.reason == .damaged { verdict.hold = .damaged }
         if failure.reason == .stopping || failure.reason == .spoolUnavailable { return }
         let before = status(recipient)
         let next = now + settings.ownFault
@@ -259,7 +267,8 @@ package struct Judgement: Sendable {
             switch state {
             case .delivered: .delivered
             case .pending: .deferred
-            case .failed, .removed: .bounced
+            case .failed: .bounced
+            case .removed: .discarded
             case .expired: .expired
             }
         verdict.events.append(event(recipient, status, reason, host, line, next: next))

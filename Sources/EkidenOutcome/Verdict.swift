@@ -115,6 +115,6 @@ package struct Verdict: Sendable {
     package var events: [Event] = []
     /// At most one bounce (or double bounce) and one delay notice.
     package var reports: [ReportPlan] = []
-    /// The stored bytes are damaged: the message belongs on hold.
-    package var isDamaged = false
+    /// The message belongs on hold, because it is `damaged`, or because a route has it so.
+    package var hold: Reason?
 }

@@ -82,7 +82,7 @@ final class Dispatch: Sendable {
 
     /// Hands a message of the spool to the scheduler.
     func add(_ message: QueuedMessage, _ core: Core) {
-        let routes = house.settings.routes
+        let routes = house.settings.routes.routes(of: message)
         core.scheduler.add(message, route: { routes.nextHop(of: $0) }, at: moment)
     }
 
@@ -119,22 +119,44 @@ final class Dispatch: Sendable {
         while true {
             let after = position
             let last = await ask { core -> QueueID? in
-                let routes = self.house.settings.routes
                 let page = self.house.spool.messages(after: after, limit: 500)
-                for message in page {
-                    let isElsewhere = core.scheduler.rows(of: message.id, at: self.moment).contains
-                    {
-                        $0.nextHop != routes.nextHop(of: message.recipients[$0.recipient].address)
-                    }
-                    if isElsewhere, core.scheduler.withdraw(message.id) == .done {
-                        self.add(message, core)
-                    }
-                }
+                for message in page { self.reroute(message, core) }
                 return page.last?.id
             }
             guard let last else { return }
             position = last
         }
+    }
+
+    /// Takes up a message anew whose recipients would go elsewhere now; not while one is in flight.
+    /// - Parameter isAtOnce: those are due now, whatever they waited for.
+    private func reroute(_ message: QueuedMessage, isAtOnce: Bool = false, _ core: Core) {
+        let routes = house.settings.routes.routes(of: message)
+        let moved = core.scheduler.rows(of: message.id, at: moment)
+            .filter { $0.nextHop != routes.nextHop(of: message.recipients[$0.recipient]) }
+            .map(\.recipient)
+        if moved.isEmpty || core.scheduler.withdraw(message.id) != .done { return }
+        var message = message
+        if isAtOnce {
+            for index in moved {
+                message.recipients[index].nextAttempt = nil
+                message.recipients[index].reason = .routeFallback
+            }
+        }
+        add(message, core)
+    }
+
+    /// After a release: a route that holds does not count any more.
+    func reroute(_ id: QueueID, _ core: Core) {
+        if let message = house.spool.message(id) { reroute(message, core) }
+    }
+
+    /// After an attempt in vain another route may have the mail.
+    func followFallback(_ id: QueueID, _ core: Core) {
+        guard house.settings.routes.hasFallbacks, let message = house.spool.message(id) else {
+            return
+        }
+        reroute(message, isAtOnce: true, core)
     }
 
     /// Nothing is sent whose outcome can't be recorded (rule 8). Called on loop 0.
@@ -216,6 +238,10 @@ final class Dispatch: Sendable {
     }
 
     private func resolve(_ hop: NextHop) {
+        if let ending = house.settings.ending(of: hop) {
+            tell { $0.scheduler.resolved(hop, .failure(ending), at: self.moment) }
+            return
+        }
         let patience = house.settings.scheduler.resolveDeadline
         loop.spawn {
             let resolution = await self.house.resolver.resolve(
@@ -233,9 +259,12 @@ final class Dispatch: Sendable {
     private func underPolicy(_ resolution: Resolution, of hop: NextHop) -> Resolution {
         guard case .site(var site, let validUntil) = resolution else { return resolution }
         site = house.settings.siteRules.apply(to: site, of: hop)
-        if case .domain = hop, let policy = house.settings.outboundTLS.policy(of: hop) {
-            site = site.under(policy)
+        switch hop {
+        case .domain, .routed:
+            if let policy = house.settings.outboundTLS.policy(of: hop) { site = site.under(policy) }
+        case .route: break
         }
+        if case .routed(_, let route) = hop { site = site.of(route: route) }
         return .site(site, validUntil: validUntil)
     }
 
@@ -321,15 +350,16 @@ final class Dispatch: Sendable {
                 queued.recipients
             )
             self.tell { core in
-                if conclusion.isDamaged { self.holdDamaged(job.message, core) }
+                if let hold = conclusion.hold { self.hold(job.message, hold, core) }
                 core.scheduler.settled(job.id, conclusion.dispositions, at: self.moment)
+                self.followFallback(job.message, core)
             }
         }
     }
 
-    /// Keeps a message whose bytes can't be read from being tried again and again.
-    func holdDamaged(_ id: QueueID, _ core: Core) {
-        let hold = Hold(reason: .damaged, uid: nil, since: moment.wall)
+    /// Keeps a message from being tried that waits for a person.
+    func hold(_ id: QueueID, _ reason: Reason, _ core: Core) {
+        let hold = Hold(reason: reason, uid: nil, since: moment.wall)
         _ = core.scheduler.hold(id, hold, at: moment)
     }
 

@@ -1,6 +1,7 @@
 // The way in: a message's bytes pass through the header rewriter into the spool. Ingress holds the
 // door (`IngressDoor`); rewriting and spool don't know each other.
 
+import EkidenConfiguration
 import EkidenIngress
 import EkidenMail
 import EkidenResolver
@@ -59,7 +60,8 @@ final class FrontDoor: IngressDoor {
             rules: rewrite,
             refusesEightBitHeader: rules.content.refusesEightBitHeaders
                 && !envelope.demands.smtpUTF8,
-            spool: house.spool
+            spool: house.spool,
+            routes: settings.routes
         )
     }
 }
@@ -70,6 +72,7 @@ final class Intake: MessageIntake {
     private var envelope: Envelope
     private let refusesEightBitHeader: Bool
     private let spool: Spool
+    private let routes: RouteTable
     private var rewriter: HeaderRewriter?
     private var header: RewrittenHeader?
     private var body: BodyIntake?
@@ -79,8 +82,10 @@ final class Intake: MessageIntake {
         envelope: Envelope,
         rules: RewriteRules,
         refusesEightBitHeader: Bool = false,
-        spool: Spool
+        spool: Spool,
+        routes: RouteTable = RouteTable()
     ) {
+        self.routes = routes
         self.refusesEightBitHeader = refusesEightBitHeader
         self.id = id
         self.envelope = envelope
@@ -123,6 +128,7 @@ final class Intake: MessageIntake {
         if header.findings.waivesTLS, !envelope.demands.requiresTLS {
             envelope.demands.waivesTLS = true
         }
+        envelope.headerRoutes = routes.headerRoutes(of: header.block)
         let content = Content(header: header.block, body: stored, facts: facts)
         do throws(SpoolRefusal) {
             try await spool.accept(NewMessage(id: id, envelope: envelope, content: content))

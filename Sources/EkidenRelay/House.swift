@@ -82,7 +82,7 @@ final class House: Sendable {
     }
 
     func loginName(for nextHop: NextHop) -> String? {
-        guard case .route(let route) = nextHop else { return nil }
+        guard let route = nextHop.route else { return nil }
         return settings.routes.route(named: route)?.login
     }
 
@@ -123,7 +123,7 @@ final class House: Sendable {
         }
         for event in verdict.events { log(event) }
         for message in caused { tellAccepted(message, about: job.message) }
-        if verdict.isDamaged { await holdDamaged(job.message) }
+        if let reason = verdict.hold { await hold(job.message, reason) }
         return Conclusion(
             dispositions: verdict.dispositions.map {
                 switch $0 {
@@ -132,7 +132,7 @@ final class House: Sendable {
                 case .again: .again
                 }
             },
-            isDamaged: verdict.isDamaged
+            hold: verdict.hold
         )
     }
 
@@ -159,15 +159,18 @@ final class House: Sendable {
         )
     }
 
-    /// Stored bytes that can't be read any more wait for a person.
-    private func holdDamaged(_ id: QueueID) async {
-        notice(
-            .error,
-            "spool",
-            "the stored bytes of this message are damaged; it is on hold, see ekiden spool verify",
-            id: id
-        )
-        try? await spool.hold(id, uid: nil, because: .damaged)
+    /// Stored bytes that can't be read any more wait for a person, as does what a route holds.
+    private func hold(_ id: QueueID, _ reason: Reason) async {
+        if reason == .damaged {
+            notice(
+                .error,
+                "spool",
+                "the stored bytes of this message are damaged; it is on hold, see ekiden spool "
+                    + "verify",
+                id: id
+            )
+        }
+        try? await spool.hold(id, uid: nil, because: reason)
     }
 
     /// Writes a report; with the message itself where it is small enough and can be read.
@@ -229,6 +232,6 @@ final class House: Sendable {
 struct Conclusion: Sendable {
     /// One for each recipient, in the job's order.
     let dispositions: [Disposition]
-    /// The message's bytes are damaged; it is on hold.
-    let isDamaged: Bool
+    /// The message is on hold, and why.
+    let hold: Reason?
 }

@@ -123,8 +123,10 @@ extension Relay {
             } catch {
                 return problem(error, target.id)
             }
-            let result = await dispatch.ask {
-                $0.scheduler.release(target.id, by: uid, at: self.dispatch.moment)
+            let result = await dispatch.ask { core in
+                let result = core.scheduler.release(target.id, by: uid, at: self.dispatch.moment)
+                self.dispatch.reroute(target.id, core)
+                return result
             }
             return problem(result, target.id)
         case .delete:

@@ -28,20 +28,9 @@ final class OutboundTLS: Sendable {
     /// What a next hop's site has of its own; nil: what its hosts have.
     func policy(of hop: NextHop) -> TLSPolicy? {
         switch hop {
-        case .route(let name):
-            guard let route = configuration.routes.route(named: name),
-                route.tls != nil || route.login != nil
-            else { return nil }
-            // A password goes to nobody who has not shown who they are, unless the route says so.
-            let usual =
-                route.login == nil ? configuration.delivery.tls : TLSPolicy.Level.verify
-            return TLSPolicy(
-                route.tls ?? usual,
-                names: route.tlsNames,
-                fingerprints: route.tlsFingerprints,
-                certificate: route.clientCertificate ?? configuration.delivery.clientCertificate,
-                authorities: configuration.delivery.tlsAuthorities
-            )
+        case .route(let name): return policy(ofRoute: name)
+        case .routed(let domain, let name):
+            return policy(ofRoute: name) ?? policy(of: .domain(domain))
         case .domain(let domain):
             guard let rule = rule(for: domain, in: byDomain) else { return nil }
             var policy = policy(rule)
@@ -51,6 +40,21 @@ final class OutboundTLS: Sendable {
             }
             return policy
         }
+    }
+
+    private func policy(ofRoute name: String) -> TLSPolicy? {
+        guard let route = configuration.routes.route(named: name),
+            route.tls != nil || route.login != nil
+        else { return nil }
+        // A password goes to nobody who has not shown who they are, unless the route says so.
+        let usual = route.login == nil ? configuration.delivery.tls : TLSPolicy.Level.verify
+        return TLSPolicy(
+            route.tls ?? usual,
+            names: route.tlsNames,
+            fingerprints: route.tlsFingerprints,
+            certificate: route.clientCertificate ?? configuration.delivery.clientCertificate,
+            authorities: configuration.delivery.tlsAuthorities
+        )
     }
 
     /// What a connection to that host must have for that job: the strictest of what its recipients'
@@ -70,7 +74,7 @@ final class OutboundTLS: Sendable {
             authorities: configuration.delivery.tlsAuthorities
         )
         if let rule = rule(for: Domain(exchange.name), in: byHost) { usual = policy(rule) }
-        if case .route(let name) = job.nextHop,
+        if let name = job.nextHop.route,
             let shown = configuration.routes.route(named: name)?.clientCertificate
         {
             usual.certificate = shown

@@ -35,6 +35,7 @@ final class RateMeter: EventSink {
             case .delivered: count(\.delivered)
             case .deferred: count(\.deferred)
             case .bounced, .expired: count(\.bounced)
+            case .discarded: break
             }
         case .rejected, .login, .moved, .site, .notice: break
         }

@@ -65,6 +65,13 @@ final class RelaySettings: Sendable {
             source6: c.delivery.sourceIPv6
         )
         delivery.rules = c.connectionUses
+        for route in c.routes.all {
+            delivery.identities[route.name] = DeliverySettings.Identity(
+                helo: route.helo?.text ?? c.helo.text,
+                source4: route.sourceIPv4 ?? c.delivery.sourceIPv4,
+                source6: route.sourceIPv6 ?? c.delivery.sourceIPv6
+            )
+        }
         return delivery
     }
 
@@ -133,7 +140,7 @@ final class RelaySettings: Sendable {
         }
         resolver.ownAddresses = listensThere ? local : []
         resolver.exchangePort = c.delivery.port
-        for route in c.routes.all {
+        for route in c.routes.all where route.target == .hosts {
             resolver.routes[route.name] = route.hosts.map {
                 RouteHost(
                     $0.literal?.text ?? $0.name,
@@ -241,9 +248,4 @@ extension Configuration {
             clientAuthorities: listener.clientAuthorities
         )
     }
-}
-
-extension RouteTable {
-    /// Where a recipient goes first: its domain's route, else its domain's mail hosts.
-    func nextHop(of address: Address) -> NextHop { nextHop(for: address.domain) }
 }

@@ -17,7 +17,7 @@ final class SessionDesk: DeliveryDoor {
         var assignment: Assignment?
         /// Of recipients settled while others are still tried, by their place in the job.
         var settled: [Int: Disposition] = [:]
-        var isDamaged = false
+        var hold: Reason?
     }
 
     private let id: SessionID
@@ -65,7 +65,7 @@ final class SessionDesk: DeliveryDoor {
                     $0.facts = facts
                     $0.assignment = assignment
                     $0.settled = [:]
-                    $0.isDamaged = false
+                    $0.hold = nil
                 }
                 return assignment
             case .idle:
@@ -130,7 +130,7 @@ final class SessionDesk: DeliveryDoor {
             for (place, disposition) in zip(places, conclusion.dispositions) {
                 state.settled[place] = disposition
             }
-            if conclusion.isDamaged { state.isDamaged = true }
+            state.hold = conclusion.hold ?? state.hold
         }
     }
 
@@ -143,9 +143,9 @@ final class SessionDesk: DeliveryDoor {
             rest.results = places.map { report.results[$0] }
             await settled(places, rest)
         }
-        let (facts, settled, isDamaged) = state.withLock { state in
+        let (facts, settled, hold) = state.withLock { state in
             defer { state.assignment = nil }
-            return (state.facts, state.settled, state.isDamaged)
+            return (state.facts, state.settled, state.hold)
         }
         guard let facts else { return }
         let end = JobEnd(
@@ -155,8 +155,9 @@ final class SessionDesk: DeliveryDoor {
             aliveAddress: report.siteIsAlive ? report.host?.endpoint?.address : nil
         )
         dispatch.tell { [id, dispatch] core in
-            if isDamaged { dispatch.holdDamaged(assignment.job.message, core) }
+            if let hold { dispatch.hold(assignment.job.message, hold, core) }
             core.scheduler.finished(id, facts.id, end, at: dispatch.moment)
+            dispatch.followFallback(assignment.job.message, core)
         }
     }
 }

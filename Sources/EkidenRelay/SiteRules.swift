@@ -30,10 +30,16 @@ final class SiteRules: Sendable {
         case .route(let name):
             guard let rule = byRoute[name] else { return site }
             return Site(id: site.id, exchanges: site.exchanges, rule: rule)
-        case .domain(let domain):
-            let rule = byDomain.route(for: domain)?.name ?? rule(ofHosts: site.exchanges)
-            return rule.map { site.joined(by: $0) } ?? site
+        case .domain(let domain): return apply(to: site, of: domain)
+        case .routed(let domain, let name):
+            guard let rule = byRoute[name] else { return apply(to: site, of: domain) }
+            return Site(id: site.id, exchanges: site.exchanges, rule: rule)
         }
+    }
+
+    private func apply(to site: Site, of domain: Domain) -> Site {
+        let rule = byDomain.route(for: domain)?.name ?? rule(ofHosts: site.exchanges)
+        return rule.map { site.joined(by: $0) } ?? site
     }
 
     /// The rule that all of the hosts have.

@@ -51,9 +51,10 @@ package final class Resolver: Sendable {
         switch hop {
         case .route(let name):
             return route(name, settings, loop.turnTime)
-        case .domain(let domain) where domain.isLiteral:
+        case .domain(let domain) where domain.isLiteral,
+            .routed(let domain, _) where domain.isLiteral:
             return literal(domain, settings, loop.turnTime)
-        case .domain(let domain):
+        case .domain(let domain), .routed(let domain, _):
             guard let name = domain.lookupName else {
                 return .failure(.unconvertible(domain.text))
             }

@@ -117,7 +117,11 @@ package final class Scheduler {
     /// pending recipients count; a message known already or without any is left alone.
     /// - Returns: true when it was taken up.
     @discardableResult
-    package func add(_ message: QueuedMessage, route: (Address) -> NextHop, at: Moment) -> Bool {
+    package func add(
+        _ message: QueuedMessage,
+        route: (RecipientStatus) -> NextHop,
+        at: Moment
+    ) -> Bool {
         let pending = message.recipients.reduce(0) { $0 + ($1.state == .pending ? 1 : 0) }
         let isLarge = message.recipients.count > settings.recipientsPerTransaction
         guard pending > 0, let number = ledger.addMessage(message.id, isLarge: isLarge) else {
@@ -133,7 +137,7 @@ package final class Scheduler {
         where recipient.state == .pending {
             rows.append(
                 AddRow(
-                    hop: intern(route(recipient.address)),
+                    hop: intern(route(recipient)),
                     due: dueTime(recipient, at: at),
                     recipient: UInt32(index)
                 )

@@ -26,6 +26,9 @@ enum FieldNumber: UInt64 {
     case recipientStatus = 18
     case hold = 19
     case isDamaged = 20
+    case login = 21
+    case headerRoute = 22
+    case isReleased = 23
     case demandFlags = 25
     case envelopeID = 26
     case recipientDemands = 27

@@ -167,7 +167,9 @@ extension QueuedMessage {
             byteCount: record.byteCount,
             arrived: record.envelope.arrived,
             hold: record.hold,
-            hasDemands: !record.envelope.demands.isEmpty
+            hasDemands: !record.envelope.demands.isEmpty,
+            origin: record.envelope.origin
         )
+        isReleased = record.isReleased
     }
 }

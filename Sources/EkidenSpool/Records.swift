@@ -16,6 +16,8 @@ struct MessageRecord: Equatable, Sendable {
     /// Consolidated records alone: how each recipient stood.
     var marks: [RecipientMark] = []
     var hold: Hold?
+    /// An operator released it once.
+    var isReleased = false
     /// The body is lost; it is on hold, and its extents are empty.
     var isDamaged = false
 
@@ -51,6 +53,8 @@ extension MessageRecord {
         w.put(.helo, client.helo)
         w.put(.inboundProtocol, UInt64(client.inboundProtocol.rawValue))
         w.put(.listener, client.listener)
+        if let login = client.login { w.put(.login, login) }
+        for route in envelope.headerRoutes { w.put(.headerRoute, route) }
         envelope.demands.put(&w)
         w.put(.lines, facts.lines)
         w.put(.longestLine, facts.longestLineBytes)
@@ -71,6 +75,7 @@ extension MessageRecord {
         }
         for mark in marks { w.put(.recipientStatus, mark.encoded()) }
         if let hold { w.put(.hold, OperatorRecord(id: id, hold).encoded()) }
+        if isReleased { w.put(.isReleased, UInt64(1)) }
         if isDamaged { w.put(.isDamaged, UInt64(1)) }
         return w.finish()
     }
@@ -119,6 +124,8 @@ extension MessageRecord {
                 client.inboundProtocol =
                     InboundProtocol(rawValue: UInt8(field.value & 255)) ?? .smtp
             case .listener: client.listener = field.text
+            case .login: client.login = field.text
+            case .headerRoute: envelope.headerRoutes.append(field.text)
             case .demandFlags: envelope.demands.takeFlags(field.value)
             case .envelopeID: envelope.demands.envelopeID = field.text
             case .recipientDemands: try envelope.demands.takeRecipient(field.bytes)
@@ -134,6 +141,7 @@ extension MessageRecord {
             case .largeChecksums: large?.checksums = Self.checksums(field.bytes)
             case .recipientStatus: marks.append(try RecipientMark(decoding: field.bytes))
             case .hold: hold = try OperatorRecord(decoding: field.bytes).asHold
+            case .isReleased: isReleased = field.value != 0
             case .isDamaged: isDamaged = field.value != 0
             default: break
             }

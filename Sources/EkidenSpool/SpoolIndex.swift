@@ -30,6 +30,7 @@ final class SpoolIndex: @unchecked Sendable {
         static let isLarge: UInt8 = 2
         static let hasSender: UInt8 = 4
         static let hasDemands: UInt8 = 8
+        static let isReleased: UInt8 = 16
 
         var liveBytes: Int { Int(frameBytes) / Int(max(parts, 1)) }
     }
@@ -47,9 +48,10 @@ final class SpoolIndex: @unchecked Sendable {
         static let hasNoNext = Int64.min
     }
 
-    /// Block layout: domain number of the sender (padded to 8), recipients, sender's local part,
-    /// recipients' local parts.
-    private static let blockHead = 8
+    /// Block layout: domain number of the sender, bytes of the block, number of the origin (padded to
+    /// 16), recipients, sender's local part, recipients' local parts.
+    private static let blockHead = 16
+    private static let originOffset = 8
     private static let recipientStride = MemoryLayout<PackedRecipient>.stride
     private static let slabSlots = 1024
 
@@ -57,7 +59,9 @@ final class SpoolIndex: @unchecked Sendable {
     private var slabs: ContiguousArray<UnsafeMutablePointer<Slot>> = []
     private var free: ContiguousArray<UInt32> = []
     private var slotEnd: UInt32 = 0
-    private var domains = DomainTable()
+    /// As written; a domain's key is its text, not the folded one.
+    private var domains = CountedTable<String, Domain>()
+    private var origins = CountedTable<Origin, Origin>()
     private var holds: [UInt64: Hold] = [:]
     private var blockBytes = 0
 
@@ -114,6 +118,7 @@ final class SpoolIndex: @unchecked Sendable {
         )
         if !message.sender.isNull { slotValue.flags |= Slot.hasSender }
         if message.hasDemands { slotValue.flags |= Slot.hasDemands }
+        if message.isReleased { slotValue.flags |= Slot.isReleased }
         if let known = find(message.id) {
             count(known.pointee, -1)
             drop(known)
@@ -174,7 +179,7 @@ final class SpoolIndex: @unchecked Sendable {
         var senderDomain: UInt32 = 0
         if case .address(let sender) = message.sender {
             senderText = sender.localPart
-            senderDomain = domains.take(sender.domain)
+            senderDomain = domains.take(sender.domain, as: sender.domain.text)
         }
         let fixed = Self.blockHead + Self.recipientStride * message.recipients.count
         let textBytes = message.recipients.reduce(senderText.utf8.count) {
@@ -184,13 +189,21 @@ final class SpoolIndex: @unchecked Sendable {
         blockBytes += fixed + textBytes
         block.storeBytes(of: senderDomain, as: UInt32.self)
         block.storeBytes(of: UInt32(fixed + textBytes), toByteOffset: 4, as: UInt32.self)
+        block.storeBytes(
+            of: origins.take(message.origin, as: message.origin),
+            toByteOffset: Self.originOffset,
+            as: UInt32.self
+        )
         var at = fixed
         Self.put(senderText, block, &at)
         for (index, recipient) in message.recipients.enumerated() {
             let text = recipient.address.localPart
             let packed = PackedRecipient(
                 next: recipient.nextAttempt?.nanoseconds ?? PackedRecipient.hasNoNext,
-                domain: domains.take(recipient.address.domain),
+                domain: domains.take(
+                    recipient.address.domain,
+                    as: recipient.address.domain.text
+                ),
                 textOffset: UInt32(at),
                 attempts: UInt16(clamping: recipient.attempts),
                 textBytes: UInt16(text.utf8.count),
@@ -224,6 +237,7 @@ final class SpoolIndex: @unchecked Sendable {
         if slot.pointee.flags & Slot.hasSender != 0 {
             domains.release(block.load(as: UInt32.self))
         }
+        origins.release(block.load(fromByteOffset: Self.originOffset, as: UInt32.self))
         for index in 0..<Int(slot.pointee.recipientCount) {
             domains.release(Self.recipients(block)[index].domain)
         }
@@ -281,7 +295,7 @@ final class SpoolIndex: @unchecked Sendable {
         guard let slot = find(id) else { return false }
         holds[id.number] = hold
         slot.pointee.flags &= ~Slot.isHeld
-        if hold != nil { slot.pointee.flags |= Slot.isHeld }
+        slot.pointee.flags |= hold != nil ? Slot.isHeld : Slot.isReleased
         return true
     }
 
@@ -349,21 +363,25 @@ final class SpoolIndex: @unchecked Sendable {
                 delayNoticeSent: r.delayNoticeSent
             )
         }
-        return QueuedMessage(
+        var message = QueuedMessage(
             id: QueueID(number: slot.id),
             sender: sender,
             recipients: recipients,
             byteCount: Int(slot.byteCount),
             arrived: WallTime(nanoseconds: slot.arrived),
             hold: slot.flags & Slot.isHeld == 0 ? nil : holds[slot.id],
-            hasDemands: slot.flags & Slot.hasDemands != 0
+            hasDemands: slot.flags & Slot.hasDemands != 0,
+            origin: origins[block.load(fromByteOffset: Self.originOffset, as: UInt32.self)]
         )
+        message.isReleased = slot.flags & Slot.isReleased != 0
+        return message
     }
 
     /// Bytes of memory behind the index, the allocator's own share (16 a block) included.
     var footprintBytes: Int {
         slabs.count * Self.slabSlots * MemoryLayout<Slot>.stride
             + free.capacity * 4 + ids.footprintBytes + domains.footprintBytes
+            + origins.footprintBytes
             + blockBytes + ids.count * 16 + holds.capacity * 40
     }
 }

@@ -325,6 +325,7 @@ final class SpoolLog: @unchecked Sendable {
             guard let now = index.message(moved.record.id) else { return nil }
             var record = moved.record
             record.hold = now.hold
+            record.isReleased = now.isReleased
             record.marks = now.recipients.enumerated().map { index, status in
                 Self.mark(index, status, words: moved.marks.last { $0.recipient == index })
             }

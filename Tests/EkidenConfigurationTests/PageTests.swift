@@ -14,8 +14,8 @@ import Testing
     }
 
     static let pages = [
-        "README.md", "docs/DELIVERY.md", "docs/LIMITS.md", "docs/POLICY.md", "docs/TLS.md",
-        "docs/USERS.md",
+        "README.md", "docs/DELIVERY.md", "docs/LIMITS.md", "docs/POLICY.md", "docs/ROUTES.md",
+        "docs/TLS.md", "docs/USERS.md",
     ]
 
     /// The pages' TOML, each block with the line it begins at.

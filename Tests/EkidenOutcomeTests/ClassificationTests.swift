@@ -37,6 +37,18 @@ import Testing
             failure(.site, permanent: false, .routeRefused, step: .recipient), false, .deferAll
         ),
         (
+            "a route discards it",
+            failure(.site, permanent: true, .routeDiscards, step: .resolve), true, .discard
+        ),
+        (
+            "a route holds it",
+            failure(.site, permanent: false, .routeHolds, step: .resolve), true, .hold
+        ),
+        (
+            "next hop refused for good",
+            failure(.site, permanent: true, .routeBounces, step: .resolve), true, .bounceRecipients
+        ),
+        (
             "next hop refused for good",
             failure(.site, permanent: true, .domainNotFound, step: .resolve), true,
             .bounceRecipients

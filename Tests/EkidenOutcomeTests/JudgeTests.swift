@@ -191,7 +191,7 @@ import Testing
             #expect(silent.dispositions.count == 1)
         }
         let damaged = judgement([.failed(failure(.ours, permanent: true, .damaged))]).verdict()
-        #expect(damaged.isDamaged)
+        #expect(damaged.hold == .damaged)
     }
 
     @Test func anAmbiguousEndIsSaidInTheLog() {

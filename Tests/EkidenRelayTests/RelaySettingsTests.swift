@@ -78,7 +78,7 @@ private func settings(_ toml: String) throws -> RelaySettings {
         )
         #expect(settings.retry(for: .route("fast")).first == .seconds(10))
         #expect(settings.retry(for: .domain(Domain("slow.example"))).first == .seconds(300))
-        #expect(settings.routes.nextHop(for: Domain("Fast.Example")) == .route("fast"))
+        #expect(settings.routes.route(for: Domain("Fast.Example"))?.name == "fast")
     }
 
     @Test func `a mail host at our own address is us only where we listen on its port`() throws {

@@ -37,7 +37,7 @@ func site(_ name: String) -> Site {
 
 func hop(_ name: String) -> NextHop { .domain(Domain(name)) }
 
-func byDomain(_ address: Address) -> NextHop { .domain(address.domain) }
+func byDomain(_ recipient: RecipientStatus) -> NextHop { .domain(recipient.address.domain) }
 
 func message(
     _ number: UInt64,

@@ -120,6 +120,22 @@ import Testing
         #expect(!QueuedMessage(Self.record).hasDemands)
     }
 
+    @Test func `How a message came in is kept with it, for its routes`() throws {
+        var record = Self.record
+        #expect(QueuedMessage(record).origin == Origin(listener: record.envelope.client.listener))
+        record.envelope.client.login = "letters@example.org"
+        record.envelope.headerRoutes = ["bulk", "archive"]
+        record.isReleased = true
+        let read = try MessageRecord(decoding: record.encoded())
+        #expect(read == record)
+        let queued = QueuedMessage(read)
+        #expect(queued.origin.login == "letters@example.org" && queued.isReleased)
+        #expect(queued.origin.headerRoutes == ["bulk", "archive"])
+        let index = SpoolIndex()
+        index.insert(queued, at: LogPlace(segment: 1, offset8: 0), frameBytes: 100)
+        #expect(index.message(queued.id) == queued)
+    }
+
     @Test func `Fields of a later release are stepped over`() throws {
         let known = Self.record.encoded()
         var builder = BytesBuilder()

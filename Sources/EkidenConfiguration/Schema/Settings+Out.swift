@@ -1,75 +1,8 @@
-// The settings of the way out: routes, names, delivery, bounces; and the limits of the process.
+// The settings of the way out: names, delivery, bounces; and the limits of the process.
 
 extension Schema {
     private static let seconds: ClosedRange<Duration> = .seconds(1) ... .seconds(3600)
-    private static let waits: ClosedRange<Duration> = .seconds(1) ... .seconds(30 * 86_400)
     private static let ttls: ClosedRange<Duration> = .zero ... .seconds(7 * 86_400)
-
-    static let route = SectionSchema.list(
-        "route",
-        \.routes.all,
-        """
-        Where mail goes that does not go by the domain's MX records, such as to a smarthost. Each \
-        [[route]] is a list of domains and the hosts that take their mail. A domain's own name \
-        beats the longest ".suffix", which beats "*".
-        """,
-        [
-            Setting(
-                "name",
-                \.name,
-                .name,
-                example: #""smarthost""#,
-                required: true,
-                "Names the route in the queue and the log; no two may have the same."
-            ),
-            Setting(
-                "domains",
-                \.domains,
-                .list(.domainPattern, "domains", count: 1...100_000),
-                example: #"["*"]"#,
-                required: true,
-                """
-                "example.org" is that domain alone, ".example.org" every domain below it, "*" \
-                every domain without another route.
-                """
-            ),
-            Setting(
-                "hosts",
-                \.hosts,
-                .list(.routeHost, "hosts", count: 1...100),
-                example: #"["smtp.example.org:25", "[2001:db8::25]:25"]"#,
-                required: true,
-                """
-                Hosts by name or address, with a port unless it is delivery.port. The next is \
-                used when the one before fails; names go to their addresses, not to MX records.
-                """
-            ),
-            Setting(
-                "retry_first",
-                \.retryFirst,
-                .optional(.time(waits)),
-                default: "retry.first",
-                example: #""1m""#,
-                "The wait after the first failed attempt, for mail on this route."
-            ),
-            Setting(
-                "retry_ceiling",
-                \.retryCeiling,
-                .optional(.time(waits)),
-                default: "retry.ceiling",
-                example: #""15m""#,
-                "The longest wait between two attempts, for mail on this route."
-            ),
-            Setting(
-                "lifetime",
-                \.lifetime,
-                .optional(.time(waits)),
-                default: "retry.lifetime",
-                example: #""2d""#,
-                "How long mail on this route is tried before it goes back to its sender."
-            ),
-        ] + routeTLS
-    )
 
     static let resolver = SectionSchema.table(
         "resolver",

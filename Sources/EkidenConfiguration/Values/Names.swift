@@ -190,14 +190,7 @@ extension ValueType<Configuration.ListEntry> {
             if text.contains("/") || HostAddress(text) != nil {
                 return .network(try ValueType<NetworkPrefix>.network.decode(node))
             }
-            if text.hasPrefix("@") {
-                let domain = TOMLNode(.string(String(text.dropFirst())), at: node.position)
-                return .domain(try ValueType<DomainPattern>.listDomain.decode(domain))
-            }
-            if text.contains("@") {
-                return .mailbox(try ValueType<Address>.mailbox.decode(node))
-            }
-            return .domain(try ValueType<DomainPattern>.listDomain.decode(node))
+            return try mailboxEntry(text, node)
         },
         encode: { entry in
             switch entry {
@@ -207,6 +200,21 @@ extension ValueType<Configuration.ListEntry> {
             }
         }
     )
+
+    /// One that is no network.
+    fileprivate static func mailboxEntry(
+        _ text: String,
+        _ node: TOMLNode
+    ) throws(Misfit) -> Configuration.ListEntry {
+        if text.hasPrefix("@") {
+            let domain = TOMLNode(.string(String(text.dropFirst())), at: node.position)
+            return .domain(try ValueType<DomainPattern>.listDomain.decode(domain))
+        }
+        if text.contains("@") {
+            return .mailbox(try ValueType<Address>.mailbox.decode(node))
+        }
+        return .domain(try ValueType<DomainPattern>.listDomain.decode(node))
+    }
 }
 
 extension ValueType<DomainPattern> {
@@ -233,6 +241,63 @@ extension ValueType<DomainPattern> {
                 )
             }
             return pattern
+        },
+        encode: { quoted($0.text) }
+    )
+}
+
+extension ValueType<MailboxPattern> {
+    /// - Parameter allowsNull: `<>` may be among them.
+    static func mailboxPattern(allowsNull: Bool) -> ValueType<MailboxPattern> {
+        ValueType(
+            "an address or domain",
+            range: "addresses, domains, .domain, * within an address" + (allowsNull ? ", <>" : ""),
+            decode: { node throws(Misfit) in
+                let text = try node.text("an address or domain", like: "anna@example.org")
+                if allowsNull, text == "<>" { return .null }
+                if text.contains("*") {
+                    let parts = text.split(separator: "@", omittingEmptySubsequences: false)
+                    guard parts.count == 2, parts.allSatisfy({ !$0.isEmpty }) else {
+                        throw Misfit(
+                            "has \"*\" in addresses alone, such as \"news-*@example.org\", not "
+                                + quoted(text) + "; for all mail leave the setting out"
+                        )
+                    }
+                    return .like(Wildcard(text))
+                }
+                switch try ValueType<Configuration.ListEntry>.mailboxEntry(text, node) {
+                case .mailbox(let address): return .mailbox(address)
+                case .domain(.exact(let domain)): return .domain(domain)
+                case .domain(.below(let parent)): return .below(Domain(parent))
+                case .domain(.any), .network:
+                    throw Misfit("is an address or a domain, not \(quoted(text))")
+                }
+            },
+            encode: { quoted($0.text) }
+        )
+    }
+}
+
+extension ValueType<HeaderPattern> {
+    static let headerPattern = ValueType<HeaderPattern>(
+        "a header field",
+        range: "its name, or name and value; * stands for anything in the value",
+        decode: { node throws(Misfit) in
+            let text = try node.text("a header field", like: "X-Stream: bulk-*")
+            let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            // RFC 5322 §2.2: printable ASCII without the colon.
+            let isName = parts[0].utf8.allSatisfy { $0 > 0x20 && $0 < 0x7f }
+            guard !parts[0].isEmpty, isName, text.utf8.count <= 998 else {
+                throw Misfit(
+                    "is a header field such as \"X-Stream: bulk-*\" or \"List-Id\", not "
+                        + quoted(text)
+                )
+            }
+            let value = parts.count > 1 ? parts[1].drop { $0 == " " } : ""
+            return HeaderPattern(
+                name: String(parts[0]),
+                value: Wildcard(value.isEmpty ? "*" : String(value))
+            )
         },
         encode: { quoted($0.text) }
     )

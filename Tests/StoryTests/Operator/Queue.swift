@@ -12,15 +12,6 @@ private func rows(_ text: String) -> [[String: Any]] {
 }
 
 extension Stage {
-    /// A command that talks to the relay, and must end with `status`.
-    fileprivate func ask(_ arguments: String..., ending status: Int32 = 0) throws -> String {
-        let run = try Child.run(Self.binary, arguments + ["--config", configurationPath])
-        if run.status != status {
-            throw StoryFailure("ekiden \(arguments) ended with \(run.status): \(run.text)")
-        }
-        return run.text
-    }
-
     fileprivate func queue() throws -> [[String: Any]] { rows(try ask("queue", "--json")) }
 
     /// A domain whose only host is not there.

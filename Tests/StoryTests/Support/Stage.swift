@@ -187,6 +187,15 @@ final class Stage {
         try Child.run(Self.binary, arguments)
     }
 
+    /// A command that talks to the relay, and must end with `status`; its output.
+    func ask(_ arguments: String..., ending status: Int32 = 0) throws -> String {
+        let run = try Child.run(Self.binary, arguments + ["--config", configurationPath])
+        if run.status != status {
+            throw StoryFailure("ekiden \(arguments) ended with \(run.status): \(run.text)")
+        }
+        return run.text
+    }
+
     // MARK: Names
 
     private func startNameServer() throws {

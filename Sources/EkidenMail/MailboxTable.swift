@@ -4,8 +4,6 @@
 // 5890 §2.3.2.1), local parts without quotes that change nothing (RFC 5321 §4.1.2) and without the
 // case of ASCII letters, for no host in use tells Anna from anna.
 
-import EkidenMail
-
 package struct MailboxTable: Sendable, Equatable {
     private var mailboxes: Set<String> = []
     /// Domains of `mailboxes`.
@@ -67,7 +65,7 @@ package struct MailboxTable: Sendable, Equatable {
     // MARK: Keys
 
     /// The same for every way to write a mailbox.
-    static func key(_ address: Address) -> String { key(address, key(address.domain)) }
+    package static func key(_ address: Address) -> String { key(address, key(address.domain)) }
 
     private static func key(_ domain: Domain) -> String { domain.lookupName ?? domain.folded }
 
@@ -79,7 +77,7 @@ package struct MailboxTable: Sendable, Equatable {
 extension Address {
     /// The local part without the quotes and backslashes of a quoted string (RFC 5321 §4.1.2: they
     /// are no part of what is meant).
-    var plainLocalPart: String {
+    package var plainLocalPart: String {
         let quote = UInt8(ascii: "\"")
         guard localPart.utf8.first == quote, localPart.utf8.count >= 2 else { return localPart }
         var bytes: [UInt8] = []

@@ -1,0 +1,165 @@
+// Rules between the settings of routes, and between routes.
+
+import EkidenMail
+
+extension Check {
+    static func routes(_ c: Configuration, _ loading: inout Loading) {
+        let own = c.listeners.flatMap(\.listen)
+        var names: Set<String> = []
+        var owner: [DomainPattern: String] = [:]
+        let fallbacks = Set(c.routes.all.compactMap(\.fallback))
+        for (index, route) in c.routes.all.enumerated() {
+            let path = "route[\(index)]"
+            if !names.insert(route.name).inserted {
+                loading.error(
+                    at: loading.position(of: path + ".name"),
+                    "there is already a route \"\(route.name)\"; give this one another name"
+                )
+            }
+            if let first = route.retryFirst, let ceiling = route.retryCeiling, first > ceiling {
+                loading.error(
+                    at: loading.position(of: path + ".retry_first"),
+                    "route.retry_first is longer than retry_ceiling; lower it"
+                )
+            }
+            conditions(of: route, path, c, fallbacks, &loading)
+            target(of: route, path, &loading)
+            fallback(of: route, path, c, &loading)
+            if !route.isConditional { claim(route, path, &owner, &loading) }
+            for host in route.exchanges(defaultPort: c.delivery.port) {
+                guard let address = host.literal else { continue }
+                let target = Endpoint(address, host.port)
+                if own.contains(where: { takes($0, target) }) {
+                    loading.error(
+                        at: loading.position(of: path + ".hosts"),
+                        "route \"\(route.name)\" leads to \(target.text), where this relay listens "
+                            + "itself: a mail loop; name the next host"
+                    )
+                }
+            }
+        }
+    }
+
+    private static func claim(
+        _ route: Route,
+        _ path: String,
+        _ owner: inout [DomainPattern: String],
+        _ loading: inout Loading
+    ) {
+        for domain in route.domains {
+            if let other = owner[domain] {
+                loading.error(
+                    at: loading.position(of: path + ".domains"),
+                    "\"\(domain.text)\" is already routed by \"\(other)\"; remove one of them"
+                )
+            }
+            owner[domain] = route.name
+        }
+    }
+
+    private static func conditions(
+        of route: Route,
+        _ path: String,
+        _ c: Configuration,
+        _ fallbacks: Set<String>,
+        _ loading: inout Loading
+    ) {
+        let isForNothing =
+            route.domains.isEmpty && !route.asksOfMessages && !fallbacks.contains(route.name)
+        if isForNothing {
+            loading.error(
+                at: loading.position(of: path + ".name"),
+                "nothing says which mail route \"\(route.name)\" is for; set domains (\"*\" is all "
+                    + "mail without another route) or another condition"
+            )
+        }
+        if let least = route.sizeMin, let most = route.sizeMax, least > most {
+            loading.error(
+                at: loading.position(of: path + ".size_min"),
+                "route.size_min is above size_max, so no message fits; lower it"
+            )
+        }
+        let listeners = c.listeners.map(\.name) + ["local"]
+        for name in route.listeners where !listeners.contains(name) {
+            loading.error(
+                at: loading.position(of: path + ".listeners"),
+                "there is no listener \"\(name)\"" + Suggestion.question(name, among: listeners)
+            )
+        }
+    }
+
+    private static func target(of route: Route, _ path: String, _ loading: inout Loading) {
+        let target = route.target
+        if target == .hosts, route.hosts.isEmpty {
+            loading.error(
+                at: loading.position(of: path + ".name"),
+                "route \"\(route.name)\" has neither hosts nor a target; set one of them"
+            )
+        }
+        let useless: [(name: String, isSet: Bool, isUsed: Bool)] = [
+            ("hosts", !route.hosts.isEmpty, target == .hosts),
+            ("login", route.login != nil, target == .hosts),
+            ("text", route.text != nil, target == .bounce),
+        ]
+        for setting in useless where setting.isSet && !setting.isUsed {
+            loading.error(
+                at: loading.position(of: path + "." + setting.name),
+                "route.\(setting.name) has no effect with target = \"\(target.rawValue)\"; "
+                    + "remove one of them"
+            )
+        }
+        if let text = route.text, route.bounceWords == nil {
+            loading.error(
+                at: loading.position(of: path + ".text"),
+                "route.text begins with a status that is no permanent one: \"\(text)\"; write such "
+                    + "as \"5.7.1 no mail for this domain\", or the words alone"
+            )
+        }
+    }
+
+    private static func fallback(
+        of route: Route,
+        _ path: String,
+        _ c: Configuration,
+        _ loading: inout Loading
+    ) {
+        guard let fallback = route.fallback else { return }
+        let place = loading.position(of: path + ".fallback")
+        var seen = [route.name]
+        var next = c.routes.route(named: fallback)
+        if next == nil {
+            loading.error(
+                at: place,
+                "there is no route \"\(fallback)\""
+                    + Suggestion.question(fallback, among: c.routes.all.map(\.name))
+            )
+        }
+        while let route = next {
+            if seen.contains(route.name) {
+                loading.error(
+                    at: place,
+                    "the fallback of route \"\(seen[0])\" comes back to \"\(route.name)\"; end "
+                        + "the chain somewhere"
+                )
+                return
+            }
+            seen.append(route.name)
+            next = route.fallback.flatMap { c.routes.route(named: $0) }
+        }
+        if seen.count > MessageRoutes.fallbacksMax {
+            loading.error(
+                at: place,
+                "more than \(MessageRoutes.fallbacksMax) fallbacks follow route \"\(seen[0])\"; "
+                    + "end the chain sooner"
+            )
+        }
+    }
+
+    /// A connection to `target` surely ends at `listener`. Which of the other addresses are ours is
+    /// known to the running relay alone.
+    private static func takes(_ listener: Endpoint, _ target: Endpoint) -> Bool {
+        listener == target
+            || listener.port == target.port && listener.address.isUnspecified
+                && listener.address.isV4 == target.address.isV4 && target.address.isLoopback
+    }
+}

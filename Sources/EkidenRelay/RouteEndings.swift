@@ -1,0 +1,41 @@
+// What becomes of mail whose route leads to no host: the operator's word, as a next hop that can't be
+// reached for good. What is done about it is the policy table's (EkidenOutcome).
+
+import EkidenConfiguration
+import EkidenMail
+
+extension RelaySettings {
+    /// nil: the next hop leads somewhere.
+    func ending(of hop: NextHop) -> Failure? {
+        guard case .route(let name) = hop, let route = routes.route(named: name) else { return nil }
+        switch route.target {
+        case .hosts, .mx: return nil
+        case .bounce:
+            let words = route.bounceWords ?? (EnhancedStatus(5, 7, 1), route.text ?? "")
+            return Self.ending(.routeBounces, words.text, words.status)
+        case .discard:
+            return Self.ending(
+                .routeDiscards,
+                "discarded by route \(name)",
+                EnhancedStatus(5, 7, 1)
+            )
+        case .hold:
+            return Self.ending(.routeHolds, "held by route \(name)", EnhancedStatus(4, 7, 1))
+        }
+    }
+
+    private static func ending(
+        _ reason: Reason,
+        _ text: String,
+        _ status: EnhancedStatus
+    ) -> Failure {
+        Failure(
+            scope: .site,
+            isPermanent: status.category == 5,
+            reason: reason,
+            step: .resolve,
+            text: text,
+            status: status
+        )
+    }
+}

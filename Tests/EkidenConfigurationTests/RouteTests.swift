@@ -1,0 +1,203 @@
+// Which route mail goes by: conditions, their order, fallbacks.
+
+import EkidenMail
+import Testing
+
+@testable import EkidenConfiguration
+
+@Suite struct RouteTests {
+    private static func load(_ text: String) throws -> Configuration {
+        try Configuration.load(text: Array(text.utf8), file: "t", hostname: "mail.example.org")
+    }
+
+    private static let table = """
+        [[route]]
+        name = "everything"
+        domains = ["*"]
+        hosts = ["192.0.2.1"]
+
+        [[route]]
+        name = "alerts"
+        recipients = ["oncall-*@example.org", "pager.example"]
+        hosts = ["192.0.2.2"]
+
+        [[route]]
+        name = "reports"
+        senders = ["<>"]
+        target = "mx"
+
+        [[route]]
+        name = "newsletter"
+        senders = [".news.example", "editor@example.org"]
+        logins = ["letters"]
+        listeners = ["apps"]
+        hosts = ["192.0.2.3"]
+
+        [[route]]
+        name = "huge"
+        size_min = "10MiB"
+        size_max = "20MiB"
+        domains = [".slow.example"]
+        target = "bounce"
+        text = "5.3.4 too much for that link"
+
+        [[route]]
+        name = "bulk"
+        header = ["X-Stream: bulk*"]
+        domains = ["*"]
+        hosts = ["192.0.2.4"]
+        fallback = "second"
+        fallback_after = 2
+
+        [[route]]
+        name = "second"
+        hosts = ["192.0.2.5"]
+
+        [[route]]
+        name = "quarantine"
+        recipients = ["mallory@example.org"]
+        target = "hold"
+
+        [[listener]]
+        name = "apps"
+        listen = ["127.0.0.1:2525"]
+        """
+
+    private func routes() throws -> RouteTable {
+        try Self.load(Self.table).routes
+    }
+
+    private func message(
+        from sender: String = "anna@example.org",
+        byteCount: Int = 1000,
+        origin: Origin = Origin(listener: "apps")
+    ) -> QueuedMessage {
+        QueuedMessage(
+            id: QueueID(number: 1),
+            sender: Address(sender).map { .address($0) } ?? .null,
+            recipients: [],
+            byteCount: byteCount,
+            arrived: WallTime(nanoseconds: 0),
+            origin: origin
+        )
+    }
+
+    private func hop(
+        _ message: QueuedMessage,
+        to recipient: String = "bob@any.example",
+        attempts: Int = 0
+    ) throws -> NextHop {
+        let address = try #require(Address(recipient))
+        return try routes().routes(of: message).nextHop(of: address, attempts: attempts)
+    }
+
+    @Test func `what no condition fits goes by its domain`() throws {
+        #expect(try hop(message()) == .route("everything"))
+        let address = try #require(Address("a@b.example"))
+        let none = RouteTable().routes(of: message())
+        #expect(none.nextHop(of: address) == .domain(address.domain))
+    }
+
+    @Test(arguments: [
+        ("oncall-3@example.org", "alerts"), ("ONCALL-@Example.ORG", "alerts"),
+        ("x@pager.example", "alerts"), ("x@sub.pager.example", "everything"),
+        ("oncall@example.org", "everything"), ("mallory@example.org", "quarantine"),
+        ("\"mallory\"@EXAMPLE.org", "quarantine"),
+    ])
+    func `recipients are addresses, domains and patterns`(recipient: String, route: String) throws {
+        #expect(try hop(message(), to: recipient) == .route(route))
+    }
+
+    @Test func `reports have a sender of their own`() throws {
+        let hop = try hop(message(from: "", origin: Origin(listener: "local")), to: "a@b.example")
+        #expect(hop == .routed(Domain("b.example"), by: "reports"))
+        #expect(hop.text == "route:reports/b.example" && hop.route == "reports")
+    }
+
+    @Test func `all conditions of a route must hold`() throws {
+        let fits = Origin(listener: "apps", login: "letters")
+        #expect(try hop(message(from: "x@a.news.example", origin: fits)) == .route("newsletter"))
+        #expect(try hop(message(from: "editor@example.org", origin: fits)) == .route("newsletter"))
+        #expect(try hop(message(from: "x@news.example", origin: fits)) == .route("everything"))
+        for other in [
+            Origin(listener: "apps"), Origin(listener: "apps", login: "other"),
+            Origin(listener: "relay", login: "letters"),
+        ] {
+            #expect(
+                try hop(message(from: "editor@example.org", origin: other)) == .route("everything")
+            )
+        }
+    }
+
+    @Test func `a size is from so many bytes to so many`() throws {
+        let mebibyte = 1 << 20
+        for (size, route) in [
+            (10 * mebibyte - 1, "everything"), (10 * mebibyte, "huge"), (20 * mebibyte, "huge"),
+            (20 * mebibyte + 1, "everything"),
+        ] {
+            #expect(try hop(message(byteCount: size), to: "a@b.slow.example") == .route(route))
+        }
+        #expect(
+            try hop(message(byteCount: 10 * mebibyte), to: "a@b.example") == .route("everything")
+        )
+    }
+
+    @Test func `what the header asked for when the message came in counts, and fallbacks follow`()
+        throws
+    {
+        let bulk = message(origin: Origin(listener: "apps", headerRoutes: ["bulk"]))
+        #expect(try hop(bulk) == .route("bulk") && hop(bulk, attempts: 1) == .route("bulk"))
+        #expect(try hop(bulk, attempts: 2) == .route("second"))
+        // The first in the file of those that fit.
+        #expect(try hop(bulk, to: "oncall-1@example.org") == .route("alerts"))
+    }
+
+    @Test func `who released a message has its route no longer hold it`() throws {
+        var released = message()
+        released.isReleased = true
+        #expect(try hop(released, to: "mallory@example.org") == .route("everything"))
+    }
+
+    @Test(arguments: [
+        ("target = \"bounce\"", "5.7.1", "mail is not taken there (route r)"),
+        ("target = \"bounce\"\ntext = \"gone away\"", "5.7.1", "gone away"),
+        ("target = \"bounce\"\ntext = \"5.1.6 moved\"", "5.1.6", "moved"),
+        ("target = \"bounce\"\ntext = \"5 is not a status\"", "5.7.1", "5 is not a status"),
+    ])
+    func `a route's bounce has a status and words`(
+        lines: String,
+        status: String,
+        text: String
+    ) throws {
+        let loaded = try Self.load("[[route]]\nname = \"r\"\ndomains = [\"*\"]\n" + lines)
+        let words = try #require(loaded.routes.all[0].bounceWords)
+        #expect(words.status.text == status && words.text == text)
+    }
+
+    @Test(arguments: [
+        ("", "nothing says which mail route \"r\" is for"),
+        ("domains = [\"*\"]", "has neither hosts nor a target"),
+        (
+            "domains = [\"*\"]\ntarget = \"mx\"\nhosts = [\"a.example\"]",
+            "route.hosts has no effect"
+        ),
+        ("domains = [\"*\"]\nhosts = [\"a.example\"]\ntext = \"x\"", "route.text has no effect"),
+        ("domains = [\"*\"]\ntarget = \"bounce\"\ntext = \"4.7.1 x\"", "no permanent one"),
+        ("size_min = \"2KiB\"\nsize_max = \"1KiB\"\ntarget = \"mx\"", "above size_max"),
+        ("listeners = [\"relya\"]\ntarget = \"mx\"", "did you mean \"relay\"?"),
+        ("senders = [\"<>\"]\ntarget = \"mx\"\nfallback = \"s\"", "no route \"s\""),
+        ("senders = [\"<>\"]\ntarget = \"mx\"\nfallback = \"r\"", "comes back to \"r\""),
+        ("recipients = [\"*\"]\ntarget = \"mx\"", "for all mail leave the setting out"),
+        ("recipients = [\"<>\"]\ntarget = \"mx\"", "is a"),
+        ("header = [\"a b: c\"]\ntarget = \"mx\"", "is a header field"),
+    ])
+    func `a route that can't work is an error that says why`(lines: String, words: String) throws {
+        let listener = "[[listener]]\nname = \"relay\"\nlisten = [\"127.0.0.1:2525\"]\n"
+        do {
+            _ = try Self.load(listener + "[[route]]\nname = \"r\"\n" + lines)
+            Issue.record("taken: \(lines)")
+        } catch let errors as ConfigurationErrors {
+            #expect(errors.problems.contains { $0.text.contains(words) }, "\(errors)")
+        }
+    }
+}

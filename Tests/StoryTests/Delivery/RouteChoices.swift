@@ -1,0 +1,125 @@
+// Routes that ask for more than a domain, and those that lead to no host of their own.
+
+import Foundation
+import Testing
+
+private func route(_ name: String, _ lines: String...) -> String {
+    "[[route]]\nname = \"\(name)\"\n" + lines.joined(separator: "\n") + "\n"
+}
+
+private func hosts(_ stage: Stage, _ number: Int) -> String {
+    "hosts = [\"\(stage.address(number)):\(Stage.mailPort)\"]"
+}
+
+@Test func `each sender has its own smarthost, and reports go by MX`() async throws {
+    try await story(starts: false) { stage in
+        stage.more =
+            route("billing", "senders = [\"billing@shop.test\"]", hosts(stage, 11))
+            + route("news", "senders = [\".news.test\"]", hosts(stage, 12))
+            + route("reports", "senders = [\"<>\"]", "target = \"mx\"")
+            + route("rest", "domains = [\"*\"]", hosts(stage, 13))
+        let billing = try stage.peer(11)
+        let news = try stage.peer(12) {
+            $0.step == .rcpt ? .say("550 5.1.1 nobody of that name") : nil
+        }
+        let rest = try stage.peer(13)
+        let back = try stage.host(for: "a.news.test", 14)
+        try stage.start()
+        try stage.submit(from: "billing@shop.test", to: "bob@example.test")
+        try stage.submit(from: "help@shop.test", to: "bob@example.test")
+        try stage.submit(from: "letter@a.news.test", to: "bob@example.test")
+        try billing.mail(1)
+        try rest.mail(1)
+        #expect(try back.mail(1)[0].recipients == ["letter@a.news.test"])
+        #expect(news.accepted.isEmpty && billing.accepted.count == 1)
+    }
+}
+
+@Test func `a header field chooses the route, also after a restart`() async throws {
+    try await story(["retry.first": "2s"], starts: false) { stage in
+        stage.more =
+            route(
+                "bulk",
+                "header = [\"X-Stream: bulk-*\"]",
+                "helo = \"bulk.test\"",
+                "source_ipv4 = \"\(stage.address(77))\"",
+                "target = \"mx\""
+            )
+        let mx = try stage.host { $0.step == .rcpt && $0.count == 1 ? .say("451 later") : nil }
+        try stage.start()
+        let bulk = try stage.submit(
+            to: "bob@example.test",
+            message: Array("X-Stream:\r\n Bulk-7\r\n".utf8) + letter()
+        )
+        try stage.outcome("deferred", of: bulk)
+        try stage.submit(
+            to: "bob@example.test",
+            message: Array("X-Stream: other\r\n".utf8) + letter()
+        )
+        try mx.mail(1)
+        try stage.restart()
+        let mail = try mx.mail(2)
+        #expect(mail.map(\.helo) == ["relay.test", "bulk.test"])
+        #expect(
+            stage.log("delivered").map { $0["site"] } == [
+                "mx:mx10.test:2526", "mx:mx10.test:2526+route=bulk",
+            ]
+        )
+    }
+}
+
+@Test func `a route bounces, discards or holds`() async throws {
+    try await story(starts: false) { stage in
+        stage.more =
+            route(
+                "gone",
+                "domains = [\"gone.test\"]",
+                "target = \"bounce\"",
+                "text = \"5.1.6 we moved\""
+            )
+            + route("void", "domains = [\"void.test\"]", "target = \"discard\"")
+            + route("check", "domains = [\"check.test\"]", "target = \"hold\"")
+            + route("inside", "domains = [\"check.test\"]", hosts(stage, 12))
+        let back = try stage.host(for: "origin.test", 11)
+        let inside = try stage.peer(12)
+        try stage.start()
+        let gone = try stage.submit(to: "bob@gone.test")
+        let void = try stage.submit(to: "bob@void.test")
+        let held = try stage.submit(to: "bob@check.test", "carol@check.test")
+        #expect(try stage.outcome("bounced", of: gone)["because"] == "route-bounces")
+        let report = try back.mail(1)[0].text
+        #expect(report.contains("Status: 5.1.6") && report.contains("we moved"), "\(report)")
+        #expect(try stage.outcome("discarded", of: void)["because"] == "route-discards")
+        try stage.logged("moved") { $0["id"] == held && $0["because"] == "route-holds" }
+        try stage.restart()
+        let queue = try stage.ask("queue", "--json")
+        #expect(queue.contains(held) && queue.contains("\"state\":\"held\""), "\(queue)")
+        #expect(!queue.contains(gone) && !queue.contains(void))
+        #expect(inside.accepted.isEmpty)
+        _ = try stage.ask("queue", "release", held)
+        #expect(try inside.mail(1)[0].recipients == ["bob@check.test", "carol@check.test"])
+        #expect(back.accepted.count == 1)
+    }
+}
+
+@Test func `mail that its route's host does not take goes by the fallback`() async throws {
+    try await story(["retry.first": "1s", "retry.ceiling": "1s"], starts: false) { stage in
+        stage.more =
+            route(
+                "first",
+                "domains = [\"*\"]",
+                hosts(stage, 11),
+                "fallback = \"second\"",
+                "fallback_after = 2"
+            ) + route("second", hosts(stage, 12))
+        let first = try stage.peer(11) {
+            $0.step == .rcpt && $0.line.contains("bob") ? .say("451 4.7.1 greylisted") : nil
+        }
+        let second = try stage.peer(12)
+        try stage.start()
+        let id = try stage.submit(to: "bob@example.test", "carol@example.test")
+        #expect(try second.mail(1, within: 30)[0].recipients == ["bob@example.test"])
+        #expect(try first.mail(1)[0].recipients == ["carol@example.test"])
+        #expect(try stage.outcome("delivered", of: id, to: "bob@example.test")["attempt"] == "3")
+    }
+}
