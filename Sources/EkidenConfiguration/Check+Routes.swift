@@ -26,9 +26,9 @@ extension Check {
             target(of: route, path, &loading)
             fallback(of: route, path, c, &loading)
             if !route.isConditional { claim(route, path, &owner, &loading) }
-            for host in route.exchanges(defaultPort: c.delivery.port) {
+            for host in route.hosts {
                 guard let address = host.literal else { continue }
-                let target = Endpoint(address, host.port)
+                let target = Endpoint(address, route.port(of: host, usual: c.delivery.port))
                 if own.contains(where: { takes($0, target) }) {
                     loading.error(
                         at: loading.position(of: path + ".hosts"),
@@ -90,14 +90,23 @@ extension Check {
 
     private static func target(of route: Route, _ path: String, _ loading: inout Loading) {
         let target = route.target
-        if target == .hosts, route.hosts.isEmpty {
+        if route.usesHosts, route.hosts.isEmpty {
             loading.error(
                 at: loading.position(of: path + ".name"),
-                "route \"\(route.name)\" has neither hosts nor a target; set one of them"
+                target == .lmtp
+                    ? "route \"\(route.name)\" has target = \"lmtp\" and no hosts; set them"
+                    : "route \"\(route.name)\" has neither hosts nor a target; set one of them"
+            )
+        }
+        if target == .hosts, let socket = route.hosts.first(where: { $0.socketPath != nil }) {
+            loading.error(
+                at: loading.position(of: path + ".hosts"),
+                "\"\(socket.text)\" is a socket of this machine, which takes LMTP; set target = "
+                    + "\"lmtp\", or name a host"
             )
         }
         let useless: [(name: String, isSet: Bool, isUsed: Bool)] = [
-            ("hosts", !route.hosts.isEmpty, target == .hosts),
+            ("hosts", !route.hosts.isEmpty, route.usesHosts),
             ("login", route.login != nil, target == .hosts),
             ("text", route.text != nil, target == .bounce),
         ]

@@ -28,13 +28,20 @@ package struct Route: Sendable, Equatable {
         package let name: String
         /// Set when there is nothing to look up.
         package let literal: HostAddress?
-        /// nil: `delivery.port`.
+        /// nil: `delivery.port`, or 24 for LMTP.
         package let port: UInt16?
+        /// Of a socket of this machine, instead of name and port.
+        package var socketPath: String?
 
         package init(name: String, literal: HostAddress? = nil, port: UInt16? = nil) {
             self.name = name
             self.literal = literal
             self.port = port
+        }
+
+        package init(socket path: String) {
+            self.init(name: "unix:" + path)
+            socketPath = path
         }
 
         package var text: String {
@@ -47,6 +54,8 @@ package struct Route: Sendable, Equatable {
     package enum Target: String, Sendable, CaseIterable {
         /// To the route's hosts.
         case hosts
+        /// The same by LMTP (RFC 2033).
+        case lmtp
         /// To the mail hosts of the recipient's domain.
         case mx
         /// Back to its sender, with `text`.
@@ -94,6 +103,9 @@ package struct Route: Sendable, Equatable {
     /// The name of a `[[login]]`.
     package var login: String?
 
+    /// Its mail goes to its hosts.
+    package var usesHosts: Bool { target == .hosts || target == .lmtp }
+
     /// Looked at before those that ask for a domain alone: it asks for more, or for mail that was not
     /// yet released from a hold.
     package var isConditional: Bool { target == .hold || asksOfMessages }
@@ -116,16 +128,9 @@ package struct Route: Sendable, Equatable {
         return (status, parts.count > 1 ? String(parts[1]) : "mail is not taken there")
     }
 
-    /// The hosts as a site's exchanges: preference counts up in the order of the list.
-    package func exchanges(defaultPort: UInt16) -> [Exchange] {
-        hosts.enumerated().map { index, host in
-            Exchange(
-                preference: index,
-                name: host.name,
-                port: host.port ?? defaultPort,
-                literal: host.literal
-            )
-        }
+    /// The port of that host. RFC 2033 §3 leaves LMTP without one, but for not being 25; servers use 24.
+    package func port(of host: Host, usual: UInt16) -> UInt16 {
+        host.port ?? (target == .lmtp ? 24 : usual)
     }
 }
 

@@ -163,8 +163,7 @@ extension DeliverySession {
         let (crew, loop) = (crew, loop)
         do throws(IOFailure) {
             let connection = try await Connection.connect(
-                to: Endpoint(candidate.address, candidate.exchange.port),
-                from: candidate.address.isV4 ? identity.source4 : identity.source6,
+                to: Self.destination(of: candidate, identity),
                 on: loop,
                 until: min(began + settings.timeouts.connect, progress.end),
                 opened: { handle in
@@ -191,17 +190,28 @@ extension DeliverySession {
                 peer = consume fresh
             } else {
                 _ = consume fresh
-                if !progress.report.siteIsAlive {
-                    progress.report.failedAddresses.append(candidate.address)
+                if !progress.report.siteIsAlive, let address = candidate.address {
+                    progress.report.failedAddresses.append(address)
                 }
             }
             return failure
         } catch {
             if let connecting { crew.leave(connecting, on: loop) }
             progress.report.connectTime += loop.now() - began
-            progress.report.failedAddresses.append(candidate.address)
-            return Self.connectFailure(error, candidate.host)
+            if let address = candidate.address { progress.report.failedAddresses.append(address) }
+            return Self.connectFailure(error, candidate)
         }
+    }
+
+    private static func destination(
+        of candidate: ConnectionPlan.Candidate,
+        _ identity: DeliverySettings.Identity
+    ) -> Destination {
+        guard let endpoint = candidate.endpoint else {
+            return .socket(path: candidate.exchange.socketPath ?? "")
+        }
+        let source = endpoint.address.isV4 ? identity.source4 : identity.source6
+        return .endpoint(endpoint, from: source)
     }
 
     /// The host's policy, and what the sender asked for (RFC 8689).
@@ -359,7 +369,11 @@ extension DeliverySession {
         )
     }
 
-    private static func connectFailure(_ failure: IOFailure, _ host: PeerHost) -> Failure {
+    private static func connectFailure(
+        _ failure: IOFailure,
+        _ candidate: ConnectionPlan.Candidate
+    ) -> Failure {
+        let host = candidate.host
         let (scope, reason): (Failure.Scope, Reason) =
             switch failure {
             case .refused: (.host, .connectionRefused)
@@ -367,6 +381,8 @@ extension DeliverySession {
             case .unreachable: (.host, .hostUnreachable)
             case .lost: (.host, .connectionLost)
             case .cancelled: (.ours, .stopping)
+            // A socket's file that is missing, or that we may not open, is its owner's to mend.
+            case .other where candidate.address == nil: (.host, .hostUnreachable)
             case .exhausted, .other: (.ours, .hostUnreachable)
             }
         return Failure(

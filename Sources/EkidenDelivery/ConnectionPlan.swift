@@ -9,11 +9,11 @@ import EkidenRuntime
 package struct ConnectionPlan {
     package struct Candidate: Sendable, Equatable {
         package let exchange: Exchange
-        package let address: HostAddress
+        /// nil: the exchange is a socket of this machine.
+        package let address: HostAddress?
 
-        package var host: PeerHost {
-            PeerHost(name: exchange.name, endpoint: Endpoint(address, exchange.port))
-        }
+        package var endpoint: Endpoint? { address.map { Endpoint($0, exchange.port) } }
+        package var host: PeerHost { PeerHost(name: exchange.name, endpoint: endpoint) }
     }
 
     package enum Step: Equatable {
@@ -49,6 +49,10 @@ package struct ConnectionPlan {
         if addressesLeft == 0 { return .exhausted }
         if let candidate = takeReady() { return .connect(candidate) }
         if let exchange = exchanges.popFirst() {
+            if exchange.socketPath != nil {
+                addressesLeft -= 1
+                return .connect(Candidate(exchange: exchange, address: nil))
+            }
             guard let literal = exchange.literal else { return .lookUp(exchange) }
             found([literal], for: exchange)
             return next()

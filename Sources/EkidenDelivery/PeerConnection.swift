@@ -43,7 +43,8 @@ struct PeerConnection: ~Copyable {
             helloName: helo,
             host: candidate.host,
             tls: policy,
-            login: login
+            login: login,
+            speaksLMTP: exchange.speaksLMTP
         )
         crew.join(self.connection.handle, on: self.connection.loop)
     }

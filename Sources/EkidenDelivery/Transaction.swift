@@ -45,7 +45,8 @@ extension PeerConnection {
             facts: content.facts,
             extensions: extensions,
             host: host,
-            mayRequireTLS: mayRequireTLS
+            mayRequireTLS: mayRequireTLS,
+            speaksLMTP: exchange.speaksLMTP
         )
         var outcome = TransactionOutcome(
             results: [],

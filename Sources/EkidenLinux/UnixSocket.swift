@@ -1,5 +1,5 @@
-// The control socket: a Unix stream socket whose file permissions say who may connect, and whose
-// peer the kernel names.
+// Unix stream sockets. The control socket: its file's permissions say who may connect, and the kernel
+// names the peer. And those of mail hosts on this machine (LMTP).
 
 import CEkiden
 import EkidenMail
@@ -11,17 +11,8 @@ extension LinuxBackend {
     /// - Parameter mode: permissions of the socket file; connecting needs write permission.
     /// Errors: the path is too long (ENAMETOOLONG), another process listens there (EADDRINUSE).
     package func listenUnix(_ handle: Handle, path: String, mode: UInt32) -> Int {
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            return -Int(ENAMETOOLONG)
-        }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
-        let type =
-            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
-            | Int32(SOCK_CLOEXEC.rawValue)
-        let descriptor = socket(AF_UNIX, type, 0)
+        guard let address = Self.address(path) else { return -Int(ENAMETOOLONG) }
+        let descriptor = Self.openSocket()
         if descriptor < 0 { return -Int(errno) }
         var result = Self.with(address) { Glibc.bind(descriptor, $0, $1) }
         if result < 0, errno == EADDRINUSE, !Self.isAnswered(address) {
@@ -37,6 +28,38 @@ extension LinuxBackend {
         }
         attach(descriptor: descriptor, to: handle)
         return 0
+    }
+
+    /// Connects to the socket at `path`. Errors: the path is too long (ENAMETOOLONG), nobody is there
+    /// (ENOENT, ECONNREFUSED) or has room (EAGAIN), or it is not for us (EACCES).
+    package func connectUnix(_ handle: Handle, path: String) -> Int {
+        guard let address = Self.address(path) else { return -Int(ENAMETOOLONG) }
+        let descriptor = Self.openSocket()
+        if descriptor < 0 { return -Int(errno) }
+        if Self.with(address, { Glibc.connect(descriptor, $0, $1) }) < 0 {
+            let code = errno
+            Glibc.close(descriptor)
+            return -Int(code)
+        }
+        attach(descriptor: descriptor, to: handle)
+        return 0
+    }
+
+    private static func openSocket() -> Int32 {
+        let type =
+            Int32(SOCK_STREAM.rawValue) | Int32(SOCK_NONBLOCK.rawValue)
+            | Int32(SOCK_CLOEXEC.rawValue)
+        return socket(AF_UNIX, type, 0)
+    }
+
+    /// nil: unix(7) has no room for the path.
+    private static func address(_ path: String) -> sockaddr_un? {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let bytes = Array(path.utf8)
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { return nil }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        return address
     }
 
     /// Who is at the other end of a Unix socket; nil if the kernel won't say.

@@ -33,6 +33,10 @@ package struct Exchange: Sendable, Hashable {
     package let port: UInt16
     /// Set when `name` is an address literal: nothing to look up.
     package let literal: HostAddress?
+    /// It takes mail by LMTP (RFC 2033) instead of SMTP.
+    package var speaksLMTP = false
+    /// Of a socket of this machine, which `name` names, too; there is no address and no port.
+    package var socketPath: String?
 
     package init(preference: Int, name: String, port: UInt16 = 25, literal: HostAddress? = nil) {
         self.preference = preference

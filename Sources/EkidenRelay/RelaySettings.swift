@@ -140,12 +140,15 @@ final class RelaySettings: Sendable {
         }
         resolver.ownAddresses = listensThere ? local : []
         resolver.exchangePort = c.delivery.port
-        for route in c.routes.all where route.target == .hosts {
-            resolver.routes[route.name] = route.hosts.map {
-                RouteHost(
-                    $0.literal?.text ?? $0.name,
-                    port: $0.port ?? c.delivery.port
+        for route in c.routes.all where route.usesHosts {
+            resolver.routes[route.name] = route.hosts.map { host in
+                var routeHost = RouteHost(
+                    host.literal?.text ?? host.name,
+                    port: route.port(of: host, usual: c.delivery.port)
                 )
+                if let path = host.socketPath { routeHost = RouteHost(socket: path) }
+                routeHost.speaksLMTP = route.target == .lmtp
+                return routeHost
             }
         }
         resolver.hostTable = hosts

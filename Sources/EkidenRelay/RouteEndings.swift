@@ -9,7 +9,7 @@ extension RelaySettings {
     func ending(of hop: NextHop) -> Failure? {
         guard case .route(let name) = hop, let route = routes.route(named: name) else { return nil }
         switch route.target {
-        case .hosts, .mx: return nil
+        case .hosts, .lmtp, .mx: return nil
         case .bounce:
             let words = route.bounceWords ?? (EnhancedStatus(5, 7, 1), route.text ?? "")
             return Self.ending(.routeBounces, words.text, words.status)

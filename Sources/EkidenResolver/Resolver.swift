@@ -67,7 +67,15 @@ package final class Resolver: Sendable {
             return .failure(.noRoute(name))
         }
         let exchanges = hosts.enumerated().map { index, host in
-            Exchange(preference: index, name: host.name, port: host.port, literal: host.literal)
+            var exchange = Exchange(
+                preference: index,
+                name: host.name,
+                port: host.port,
+                literal: host.literal
+            )
+            exchange.speaksLMTP = host.speaksLMTP
+            exchange.socketPath = host.socketPath
+            return exchange
         }
         let site = Site(route: name, exchanges: exchanges)
         return .site(site, validUntil: now + Self.fixedSiteLifetime)

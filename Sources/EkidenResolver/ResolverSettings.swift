@@ -17,6 +17,17 @@ package struct RouteHost: Sendable, Hashable {
     package let name: String
     package let port: UInt16
     package let literal: HostAddress?
+    /// By LMTP instead of SMTP.
+    package var speaksLMTP = false
+    /// Of a socket of this machine.
+    package var socketPath: String?
+
+    package init(socket path: String) {
+        socketPath = path
+        name = "unix:" + path
+        port = 0
+        literal = nil
+    }
 
     /// `name` may be a host name, an address, or an address in brackets (`[192.0.2.1]`,
     /// `[2001:db8::1]`, `[IPv6:2001:db8::1]`).

@@ -1,6 +1,14 @@
 import EkidenMail
 import Glibc
 
+/// Where a connection goes to.
+package enum Destination: Sendable, Equatable {
+    /// - source: which of our addresses it comes from; nil: the system's choice.
+    case endpoint(Endpoint, from: HostAddress? = nil)
+    /// A stream socket in the file system.
+    case socket(path: String)
+}
+
 /// A connected byte stream with its buffers, owned by one task and at home on one loop.
 ///
 /// Every wait ends at a deadline: `deadline` is one moment for whatever comes next, a command or a
@@ -34,12 +42,11 @@ package struct Connection: ~Copyable {
         self.local = local
     }
 
-    /// Connects from a task of `loop`. Errors: refused, unreachable, timed out, cancelled,
+    /// Connects from a task of `loop`. A socket's connection has the peer 0.0.0.0:0. Errors: refused, unreachable, timed out, cancelled,
     /// exhausted.
     /// - Parameter opened: told the handle before the wait begins, so that it can be cancelled.
     package static func connect(
-        to peer: Endpoint,
-        from source: HostAddress? = nil,
+        to destination: Destination,
         on loop: Loop,
         until deadline: Instant,
         opened: (Handle) -> Void = { _ in }
@@ -47,7 +54,15 @@ package struct Connection: ~Copyable {
         let handle = loop.makeHandle()
         opened(handle)
         loop.setDeadline(handle, deadline)
-        var result = loop.backend.connect(handle, to: peer, from: source)
+        var result: Int
+        var peer = Endpoint(.v4(0), 0)
+        switch destination {
+        case .endpoint(let endpoint, let source):
+            peer = endpoint
+            result = loop.backend.connect(handle, to: endpoint, from: source)
+        case .socket(let path):
+            result = loop.backend.connectUnix(handle, path: path)
+        }
         if result >= 0 {
             switch await loop.wait(handle, for: .writable) {
             case .ready: result = loop.backend.connectResult(handle)
@@ -63,6 +78,16 @@ package struct Connection: ~Copyable {
         }
         let local = loop.backend.localEndpoint(handle) ?? Endpoint(.v4(0), 0)
         return Connection(loop: loop, handle: handle, peer: peer, local: local)
+    }
+
+    /// The same to an address and port, from any of ours.
+    package static func connect(
+        to peer: Endpoint,
+        on loop: Loop,
+        until deadline: Instant,
+        opened: (Handle) -> Void = { _ in }
+    ) async throws(IOFailure) -> Connection {
+        try await connect(to: .endpoint(peer), on: loop, until: deadline, opened: opened)
     }
 
     deinit {

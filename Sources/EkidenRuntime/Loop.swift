@@ -52,6 +52,8 @@ package protocol LoopBackend: AnyObject, Clock {
 
     /// Opens a stream socket for the handle and starts connecting; readiness `.writable` follows.
     func connect(_ handle: Handle, to: Endpoint, from: HostAddress?) -> Int
+    /// The same to a socket in the file system, which connects at once or not at all.
+    func connectUnix(_ handle: Handle, path: String) -> Int
     /// After `.writable`: 0 when connected, else the negated errno.
     func connectResult(_ handle: Handle) -> Int
     func listen(_ handle: Handle, on endpoint: Endpoint, backlog: Int) -> Int

@@ -50,6 +50,7 @@ package struct ClientSession: Sendable {
     private let host: PeerHost
     private let tls: TLSPolicy
     private let login: ClientLogin?
+    private let speaksLMTP: Bool
     private var exchange: SASLClient?
     private var state = State.awaitingGreeting
     /// The TLS session's, once its handshake has ended.
@@ -63,12 +64,15 @@ package struct ClientSession: Sendable {
     ///   - helloName: our name, as EHLO says it.
     ///   - tls: whether STARTTLS is said, and what is done without it.
     ///   - login: who we are there; without TLS it is not said.
+    ///   - speaksLMTP: LHLO instead of EHLO (RFC 2033 §4.1).
     package init(
         helloName: String,
         host: PeerHost,
         tls: TLSPolicy = TLSPolicy(.none),
-        login: ClientLogin? = nil
+        login: ClientLogin? = nil,
+        speaksLMTP: Bool = false
     ) {
+        self.speaksLMTP = speaksLMTP
         self.helloName = helloName
         self.host = host
         self.tls = tls
@@ -79,7 +83,8 @@ package struct ClientSession: Sendable {
         switch state {
         case .awaitingGreeting: return .awaitReply(.greeting)
         case .sayingHello(let extended):
-            output.append(text: "\(extended ? "EHLO" : "HELO") \(helloName)\r\n")
+            let hello = speaksLMTP ? "LHLO" : extended ? "EHLO" : "HELO"
+            output.append(text: "\(hello) \(helloName)\r\n")
             state = .awaitingHello(extended: extended)
             return .send
         case .awaitingHello: return .awaitReply(.hello)
@@ -141,7 +146,7 @@ package struct ClientSession: Sendable {
             if reply.code / 100 == 2 {
                 extensions = extended ? Extensions(reply) : Extensions()
                 hasIntroduced()
-            } else if extended, reply.isPermanent {
+            } else if extended, reply.isPermanent, !speaksLMTP {
                 // RFC 5321 §3.2 names 500, 501, 502 and 550; 504 is said too. A peer that refuses
                 // us as such says so again to HELO.
                 state = .sayingHello(extended: false)

@@ -49,6 +49,7 @@ package struct ClientTransaction: Sendable {
     private let needsUTF8: Bool
     private let host: PeerHost
     private let mayRequireTLS: Bool
+    private let speaksLMTP: Bool
     private var sending = Cursor.mail
     private var awaiting = Cursor.mail
     private var outcomes: [RecipientResult?]
@@ -65,6 +66,7 @@ package struct ClientTransaction: Sendable {
     ///   - extensions: what the peer offers.
     ///   - recipientDemands: by the order of the recipients; fewer where nothing was asked.
     ///   - mayRequireTLS: the host is verified as RFC 8689 §4.2.1 has it.
+    ///   - speaksLMTP: after the final dot there is a reply for each recipient (RFC 2033 §4.2).
     package init(
         sender: ReversePath,
         recipients: [Address],
@@ -74,8 +76,10 @@ package struct ClientTransaction: Sendable {
         facts: MessageFacts,
         extensions: Extensions,
         host: PeerHost,
-        mayRequireTLS: Bool = false
+        mayRequireTLS: Bool = false,
+        speaksLMTP: Bool = false
     ) {
+        self.speaksLMTP = speaksLMTP
         self.sender = sender
         self.recipients = recipients
         self.demands = demands
@@ -115,9 +119,10 @@ package struct ClientTransaction: Sendable {
         if awaiting == .done { return .finished }
         if awaiting == .message {
             if accepted > 0 { return .sendMessage }
-            if isMailRefused {
+            if isMailRefused || speaksLMTP {
                 // A peer that refuses the sender and then wants the message is out of step: even
-                // an empty one might be taken for mail. It gets none.
+                // an empty one might be taken for mail. It gets none. So is one that wants it for
+                // nobody where each recipient has a reply (RFC 2033 §4.2: DATA must fail with 503).
                 finish(.mustClose)
                 return .finished
             }
@@ -293,6 +298,7 @@ package struct ClientTransaction: Sendable {
     }
 
     private mutating func endAnswered(_ reply: Reply) {
+        if speaksLMTP { return recipientEnded(reply) }
         switch reply.code / 100 {
         case 2:
             for index in outcomes.indices where outcomes[index] == nil {
@@ -304,6 +310,19 @@ package struct ClientTransaction: Sendable {
             finish(.reusable)
         default: protocolError(reply)
         }
+    }
+
+    /// RFC 2033 §4.2: a reply for each recipient that was taken, in their order.
+    private mutating func recipientEnded(_ reply: Reply) {
+        guard let index = outcomes.firstIndex(where: { $0 == nil }) else {
+            return finish(.mustClose)
+        }
+        switch reply.code / 100 {
+        case 2: outcomes[index] = .delivered(reply)
+        case 4, 5: outcomes[index] = .failed(failure(.recipient, reply))
+        default: return protocolError(reply)
+        }
+        if !outcomes.contains(where: { $0 == nil }) { finish(.reusable) }
     }
 
     /// RFC 5321 §4.5.3.1.10: 452, and 552 from old servers; with an enhanced status it must be

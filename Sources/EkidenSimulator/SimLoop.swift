@@ -47,6 +47,9 @@ package final class SimLoopBackend: LoopBackend, @unchecked Sendable {
         }
     }
 
+    /// There are no such sockets in the world.
+    package func connectUnix(_ handle: Handle, path: String) -> Int { -Int(ECONNREFUSED) }
+
     package func connectResult(_ handle: Handle) -> Int {
         guard let socket = sockets[handle.index] else { return -Int(EBADF) }
         return -Int(socket.takeError())

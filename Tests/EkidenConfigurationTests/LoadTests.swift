@@ -105,10 +105,12 @@ private func seconds(_ number: Int64) -> Duration { .seconds(number) }
         #expect(configuration.helo.text == "out.example.org")
         #expect(configuration.delivery.addressFamily == .ipv4Only)
         #expect(configuration.delivery.sourceIPv4?.text == "192.0.2.25")
-        let hosts = configuration.routes.all[0].exchanges(defaultPort: configuration.delivery.port)
-        #expect(hosts.map(\.preference) == [0, 1, 2, 3])
+        let route = configuration.routes.all[0]
+        let hosts = route.hosts
         #expect(
-            hosts.map { "\($0.name):\($0.port)" } == [
+            hosts.map {
+                "\($0.name):\(route.port(of: $0, usual: configuration.delivery.port))"
+            } == [
                 "smtp.example.net:2526", "smtp2.example.net:2525", "2001:db8::1:26",
                 "192.0.2.9:2526",
             ]

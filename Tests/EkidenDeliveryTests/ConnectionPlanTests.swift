@@ -55,7 +55,7 @@ private func order(
                     )
                 )
             }
-        case .connect(let candidate): tried.append(candidate.address)
+        case .connect(let candidate): tried.append(candidate.address ?? .v4(0))
         case .exhausted: return tried
         }
     }

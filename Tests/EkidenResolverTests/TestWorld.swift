@@ -24,6 +24,7 @@ final class TestWorld: @unchecked Sendable {
         func wallNow() -> WallTime { WallTime(nanoseconds: world.time.nanoseconds) }
 
         func connect(_: Handle, to: Endpoint, from: HostAddress?) -> Int { -1 }
+        func connectUnix(_: Handle, path: String) -> Int { -1 }
         func connectResult(_: Handle) -> Int { -1 }
         func listen(_: Handle, on: Endpoint, backlog: Int) -> Int { -1 }
         func accept(_: Handle) -> Result<AcceptedSocket, SystemError> {

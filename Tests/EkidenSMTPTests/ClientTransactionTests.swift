@@ -23,6 +23,7 @@ private struct Conversation {
         pipelining: Bool,
         byteCount: Int = 100,
         eightBit: Bool = false,
+        speaksLMTP: Bool = false,
         change: (inout Extensions) -> Void = { _ in }
     ) {
         var extensions = Extensions()
@@ -36,7 +37,8 @@ private struct Conversation {
             byteCount: byteCount,
             facts: facts,
             extensions: extensions,
-            host: host
+            host: host,
+            speaksLMTP: speaksLMTP
         )
     }
 
@@ -422,5 +424,53 @@ private let userUnknown = failed(.recipient, .recipient, .peerRejected, noUser, 
             }
             #expect(heard.count <= count + 3)
         }
+    }
+}
+
+/// RFC 2033 §4.2: after the final dot there is a reply for each recipient that was taken.
+@Suite struct LocalTransactionTests {
+    private let full = Reply(552, EnhancedStatus(5, 2, 2), "mailbox full")
+
+    @Test(arguments: [true, false])
+    func `each recipient has its own reply`(pipelining: Bool) {
+        var talk = Conversation(4, pipelining: pipelining, speaksLMTP: true)
+        let second = Reply(250, EnhancedStatus(2, 0, 0), "stored twice")
+        talk.hear([ok, ok, noUser, ok, ok, go, ok, full, second])
+        #expect(
+            talk.transaction.results == [
+                .delivered(ok), userUnknown,
+                failed(.recipient, .endOfData, .peerRejected, full, .init(5, 2, 2)),
+                .delivered(second),
+            ]
+        )
+        #expect(talk.transaction.aftermath == .reusable)
+    }
+
+    @Test func `those without a reply may have the message`() {
+        var talk = Conversation(3, pipelining: true, speaksLMTP: true)
+        talk.hear([ok, ok, ok, ok, go, ok, later], isWhole: false)
+        talk.transaction.connectionFailed(.connectionLost)
+        let goesOn = talk.advance()
+        #expect(!goesOn && talk.transaction.results[0] == .delivered(ok))
+        #expect(
+            talk.transaction.results[1]
+                == failed(.recipient, .endOfData, .peerDeferred, later, .init(4, 7, 1))
+        )
+        guard case .failed(let last) = talk.transaction.results[2] else {
+            return #expect(Bool(false), "a result without a reply")
+        }
+        #expect(last.reason == .connectionLost && last.step == .endOfData)
+        #expect(talk.transaction.aftermath == .mustClose)
+    }
+
+    @Test func `a message for nobody is not sent, not even an empty one`() {
+        var talk = Conversation(1, pipelining: true, speaksLMTP: true)
+        talk.hear([ok, noUser, go])
+        #expect(talk.transaction.results == [userUnknown])
+        #expect(talk.transaction.aftermath == .mustClose)
+        #expect(!talk.writes.joined().contains("<message>") && !talk.writes.contains(".\r\n"))
+        var right = Conversation(1, pipelining: true, speaksLMTP: true)
+        right.hear([ok, noUser, badOrder])
+        #expect(right.transaction.aftermath == .needsReset)
     }
 }

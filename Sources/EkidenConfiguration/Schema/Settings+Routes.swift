@@ -105,7 +105,8 @@ extension Schema {
             .word,
             example: #""mx""#,
             """
-            "hosts": those of the setting hosts. "mx": the mail hosts of the recipient's domain, with \
+            "hosts": those of the setting hosts. "lmtp": the same by LMTP (RFC 2033), as mailbox servers \
+            take it. "mx": the mail hosts of the recipient's domain, with \
             this route's other settings. "bounce": back to its sender, with text. "discard": \
             nowhere, and nobody is told; the log has it. "hold": it waits until `ekiden queue \
             release`, and then goes as if this route were not there.
@@ -117,8 +118,9 @@ extension Schema {
             .list(.routeHost, "hosts", count: 0...100),
             example: #"["smtp.example.org:25", "[2001:db8::25]:25"]"#,
             """
-            Hosts by name or address, with a port unless it is delivery.port. The next is \
-            used when the one before fails; names go to their addresses, not to MX records.
+            Hosts by name or address, with a port unless it is delivery.port (24 for LMTP). The next \
+            is used when the one before fails; names go to their addresses, not to MX records. For \
+            LMTP also sockets of this machine, as "unix:/run/dovecot/lmtp".
             """
         ),
         Setting(

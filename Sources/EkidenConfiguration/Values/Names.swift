@@ -308,6 +308,17 @@ extension ValueType<Route.Host> {
         "a host, with or without port",
         decode: { node throws(Misfit) in
             let text = try node.text("a host", like: "smtp.example.org:25")
+            if text.hasPrefix("unix:") {
+                let path = String(text.dropFirst(5))
+                // unix(7): sun_path has 108 bytes, one of them the final zero.
+                guard path.hasPrefix("/"), path.utf8.count <= 107, !path.utf8.contains(0) else {
+                    throw Misfit(
+                        "is a socket such as \"unix:/run/dovecot/lmtp\", its path from / on and at "
+                            + "most 107 bytes long, not \(quoted(text))"
+                    )
+                }
+                return Route.Host(socket: path)
+            }
             if let host = Route.Host(parsing: text) { return host }
             throw Misfit(
                 "is a host such as \"smtp.example.org\", \"smtp.example.org:587\", "

@@ -57,8 +57,10 @@ final class MailClient: @unchecked Sendable {
         var index = 0
         do {
             let connection = try await Connection.connect(
-                to: town.plan.endpoint(of: way.entrance),
-                from: TrialClient.source(number),
+                to: .endpoint(
+                    town.plan.endpoint(of: way.entrance),
+                    from: TrialClient.source(number)
+                ),
                 on: town.outside,
                 until: town.outside.now() + .seconds(60)
             )

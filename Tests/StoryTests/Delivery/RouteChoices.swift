@@ -60,11 +60,7 @@ private func hosts(_ stage: Stage, _ number: Int) -> String {
         try stage.restart()
         let mail = try mx.mail(2)
         #expect(mail.map(\.helo) == ["relay.test", "bulk.test"])
-        #expect(
-            stage.log("delivered").map { $0["site"] } == [
-                "mx:mx10.test:2526", "mx:mx10.test:2526+route=bulk",
-            ]
-        )
+        #expect(try stage.outcome("delivered", of: bulk)["site"] == "mx:mx10.test:2526+route=bulk")
     }
 }
 
@@ -121,5 +117,60 @@ private func hosts(_ stage: Stage, _ number: Int) -> String {
         #expect(try second.mail(1, within: 30)[0].recipients == ["bob@example.test"])
         #expect(try first.mail(1)[0].recipients == ["carol@example.test"])
         #expect(try stage.outcome("delivered", of: id, to: "bob@example.test")["attempt"] == "3")
+    }
+}
+
+@Test func `by LMTP each mailbox has its own outcome`() async throws {
+    try await story(starts: false) { stage in
+        stage.more = route(
+            "mailboxes",
+            "domains = [\"inside.test\"]",
+            "target = \"lmtp\"",
+            "hosts = [\"\(stage.address(11)):2600\"]"
+        )
+        let mailboxes = try stage.peer(at: Place(stage.address(11), 2600), speaksLMTP: true) {
+            switch ($0.step, $0.line) {
+            case (.dot, "full@inside.test"): .say("552 5.2.2 mailbox full")
+            case (.dot, "busy@inside.test") where $0.count < 5: .say("452 4.2.1 try later")
+            case (.rcpt, _) where $0.line.contains("nobody"): .say("550 5.1.1 nobody")
+            default: nil
+            }
+        }
+        let back = try stage.host(for: "origin.test", 12)
+        try stage.start()
+        let id = try stage.submit(
+            to: "bob@inside.test",
+            "full@inside.test",
+            "nobody@inside.test",
+            "busy@inside.test"
+        )
+        #expect(
+            try mailboxes.mail(2).map(\.recipients) == [["bob@inside.test"], ["busy@inside.test"]]
+        )
+        #expect(
+            try stage.outcome("bounced", of: id, to: "full@inside.test")["reply"].contains("5.2.2")
+        )
+        let report = try back.mail(1)[0].text
+        #expect(report.contains("full@inside.test") && report.contains("nobody@inside.test"))
+        #expect(!report.contains("<bob@inside.test>:"))
+        #expect(mailboxes.lines.contains("LHLO relay.test"))
+        #expect(try stage.outcome("delivered", of: id, to: "busy@inside.test")["attempt"] == "2")
+    }
+}
+
+@Test func `a socket of this machine that is not there is a host that is not there`() async throws {
+    try await story(starts: false) { stage in
+        stage.more = route(
+            "mailboxes",
+            "domains = [\"*\"]",
+            "target = \"lmtp\"",
+            "hosts = [\"unix:\(stage.directory)/lmtp\"]"
+        )
+        try stage.start()
+        let id = try stage.submit(to: "bob@inside.test")
+        let deferred = try stage.outcome("deferred", of: id)
+        #expect(deferred["because"] == "host-unreachable", "\(deferred)")
+        #expect(deferred["host"] == "unix:\(stage.directory)/lmtp")
+        #expect(deferred["reply"].contains("No such file or directory"), "\(deferred)")
     }
 }

@@ -11,7 +11,8 @@ enum PeerStep: String, Sendable {
 /// What the script is asked about.
 struct PeerCommand: Sendable {
     let step: PeerStep
-    /// The command line without its CRLF; empty at `connect` and `dot`.
+    /// The command line without its CRLF; empty at `connect` and `dot`, where a peer that speaks LMTP is
+    /// asked for each recipient, with its address.
     let line: String
     /// Number of the connection at this peer, from 1.
     let session: Int
@@ -77,6 +78,8 @@ final class Peer: Sendable {
     private let listener: Socket
     private let script: PeerScript
     private let extensions: [String]
+    /// LHLO, and a reply for each recipient after the final dot (RFC 2033).
+    fileprivate let speaksLMTP: Bool
     private let state = Mutex(State())
 
     private struct State {
@@ -96,8 +99,10 @@ final class Peer: Sendable {
     init(
         at place: Place,
         extensions: [String] = Peer.usualExtensions,
+        speaksLMTP: Bool = false,
         _ script: @escaping PeerScript
     ) throws {
+        self.speaksLMTP = speaksLMTP
         listener = try Socket.listen(on: place)
         self.place = Place(place.address, listener.localPort)
         self.extensions = extensions
@@ -240,10 +245,10 @@ private final class PeerSession {
             line.lastIndex(of: ">").map { String(line[line.index(after: open)..<$0]) }
         }
         switch line.prefix(4).uppercased() {
-        case "EHLO":
+        case "EHLO" where !peer.speaksLMTP, "LHLO" where peer.speaksLMTP:
             helo = String(line.dropFirst(5))
             return answer(.ehlo, line, usually: peer.hello) != nil
-        case "HELO":
+        case "HELO" where !peer.speaksLMTP:
             helo = String(line.dropFirst(5))
             return answer(.helo, line, usually: "250 peer.test") != nil
         case "MAIL":
@@ -292,6 +297,23 @@ private final class PeerSession {
             guard let bytes = socket.receive(), !bytes.isEmpty else { return false }
             unread = bytes
         }
+        return peer.speaksLMTP ? finishForEach(wire) : finish(wire)
+    }
+
+    private func finishForEach(_ wire: [UInt8]) -> Bool {
+        let answers = recipients.map { peer.answer(.dot, $0, number, recipients.count) }
+        let taken = zip(recipients, answers).filter { _, answer in
+            switch answer {
+            case nil: true
+            case .say(let text): text.hasPrefix("2")
+            default: false
+            }
+        }
+        take(wire, taken.map(\.0), isAccepted: !taken.isEmpty)
+        return answers.allSatisfy { perform($0, usually: "250 2.0.0 taken") != nil }
+    }
+
+    private func finish(_ wire: [UInt8]) -> Bool {
         var scripted = peer.answer(.dot, "", number, recipients.count)
         if case .wait(let seconds) = scripted {
             usleep(UInt32(seconds * 1_000_000))
@@ -304,7 +326,12 @@ private final class PeerSession {
             case .raw(let bytes): bytes.first == UInt8(ascii: "2")
             default: false
             }
-        // Recorded before the relay hears of it, so that who saw it in the log finds it here.
+        take(wire, recipients, isAccepted: isAccepted)
+        return perform(scripted, usually: "250 2.0.0 taken") != nil
+    }
+
+    /// Recorded before the relay hears of it, so that who saw it in the log finds it here.
+    private func take(_ wire: [UInt8], _ recipients: [String], isAccepted: Bool) {
         peer.take(
             PeerMail(
                 session: number,
@@ -316,8 +343,7 @@ private final class PeerSession {
                 isAccepted: isAccepted
             )
         )
-        (hasSender, recipients) = (false, [])
-        return perform(scripted, usually: "250 2.0.0 taken") != nil
+        (hasSender, self.recipients) = (false, [])
     }
 
     private func offset(of needle: [UInt8], in bytes: [UInt8], from start: Int) -> Int? {

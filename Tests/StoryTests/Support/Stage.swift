@@ -260,9 +260,10 @@ final class Stage {
     func peer(
         at place: Place,
         extensions: [String] = Peer.usualExtensions,
+        speaksLMTP: Bool = false,
         _ script: @escaping PeerScript = { _ in nil }
     ) throws -> Peer {
-        let peer = try Peer(at: place, extensions: extensions, script)
+        let peer = try Peer(at: place, extensions: extensions, speaksLMTP: speaksLMTP, script)
         peers.append(peer)
         return peer
     }
