@@ -109,6 +109,12 @@ extension Check {
             ("hosts", !route.hosts.isEmpty, route.usesHosts),
             ("login", route.login != nil, target == .hosts),
             ("text", route.text != nil, target == .bounce),
+            ("fallback", route.fallback != nil, route.sends),
+            ("helo", route.helo != nil, route.sends),
+            ("source_ipv4", route.sourceIPv4 != nil, route.sends),
+            ("source_ipv6", route.sourceIPv6 != nil, route.sends),
+            ("tls", route.tls != nil, route.sends),
+            ("client_certificate", route.clientCertificate != nil, route.sends),
         ]
         for setting in useless where setting.isSet && !setting.isUsed {
             loading.error(
@@ -120,7 +126,7 @@ extension Check {
         if let text = route.text, route.bounceWords == nil {
             loading.error(
                 at: loading.position(of: path + ".text"),
-                "route.text begins with a status that is no permanent one: \"\(text)\"; write such "
+                "route.text begins with what is no permanent status (5.x.x): \"\(text)\"; write such "
                     + "as \"5.7.1 no mail for this domain\", or the words alone"
             )
         }

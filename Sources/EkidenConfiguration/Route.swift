@@ -103,12 +103,15 @@ package struct Route: Sendable, Equatable {
     /// The name of a `[[login]]`.
     package var login: String?
 
+    /// Its mail goes to some host.
+    package var sends: Bool { usesHosts || target == .mx }
+
     /// Its mail goes to its hosts.
     package var usesHosts: Bool { target == .hosts || target == .lmtp }
 
     /// Looked at before those that ask for a domain alone: it asks for more, or for mail that was not
     /// yet released from a hold.
-    package var isConditional: Bool { target == .hold || asksOfMessages }
+    package var isConditional: Bool { asksOfMessages || target == .hold && !domains.isEmpty }
 
     package var asksOfMessages: Bool {
         !recipients.isEmpty || !senders.isEmpty || !logins.isEmpty || !listeners.isEmpty
@@ -122,7 +125,7 @@ package struct Route: Sendable, Equatable {
         guard let text else { return (usual, "mail is not taken there (route \(name))") }
         let parts = text.split(separator: " ", maxSplits: 1)
         guard let first = parts.first, first.utf8.allSatisfy({ $0.isDigit || $0 == 0x2e }),
-            first.contains(".")
+            first.contains(".") || first.utf8.count == 3
         else { return (usual, text) }
         guard let status = EnhancedStatus(String(first)), status.category == 5 else { return nil }
         return (status, parts.count > 1 ? String(parts[1]) : "mail is not taken there")

@@ -75,7 +75,8 @@ package struct RouteTable: Sendable {
     package func routes(of message: QueuedMessage) -> MessageRoutes {
         MessageRoutes(
             table: self,
-            candidates: conditional.isEmpty ? [] : conditional.filter { $0.fit(message, all) }
+            candidates: conditional.isEmpty ? [] : conditional.filter { $0.fit(message, all) },
+            isReleased: message.isReleased
         )
     }
 }
@@ -127,25 +128,36 @@ private struct Conditions: Sendable {
 package struct MessageRoutes: Sendable {
     fileprivate let table: RouteTable
     fileprivate let candidates: [Conditions]
+    fileprivate let isReleased: Bool
 
     /// Fallbacks of fallbacks that are followed.
     static let fallbacksMax = 8
 
-    /// The first conditional route that fits; else the one of the domain; nil: by MX.
-    /// - Parameter attempts: those made so far, for routes with a fallback.
-    package func route(of recipient: Address, attempts: Int) -> Route? {
+    /// A route, and after how many attempts, counted from the first, its fallback has the mail.
+    package struct Step: Sendable {
+        package let route: Route
+        package let lastAttempt: Int?
+    }
+
+    /// The first conditional route that fits; else the one of the domain; nil: by MX. Then its
+    /// fallbacks, each after as many attempts as the one before it has.
+    /// - Parameter attempts: those made so far.
+    package func step(of recipient: Address, attempts: Int) -> Step? {
         let number =
             candidates.first { $0.fit(recipient) }?.route
             ?? table.number(for: recipient.domain)
-        guard var number else { return nil }
+        guard let number else { return nil }
+        var route = table.all[number]
+        var sum = 0
         for _ in 0..<Self.fallbacksMax {
-            let route = table.all[number]
-            guard let fallback = route.fallback, attempts >= route.fallbackAfter,
-                let next = table.all.firstIndex(where: { $0.name == fallback })
-            else { break }
-            number = next
+            guard let name = route.fallback, let next = table.route(named: name),
+                !(isReleased && next.target == .hold)
+            else { return Step(route: route, lastAttempt: nil) }
+            sum += route.fallbackAfter
+            if attempts < sum { return Step(route: route, lastAttempt: sum) }
+            route = next
         }
-        return table.all[number]
+        return Step(route: route, lastAttempt: nil)
     }
 
     package func nextHop(of recipient: RecipientStatus) -> NextHop {
@@ -153,7 +165,7 @@ package struct MessageRoutes: Sendable {
     }
 
     package func nextHop(of recipient: Address, attempts: Int = 0) -> NextHop {
-        guard let route = route(of: recipient, attempts: attempts) else {
+        guard let route = step(of: recipient, attempts: attempts)?.route else {
             return .domain(recipient.domain)
         }
         return route.target == .mx

@@ -151,13 +151,16 @@ extension DeliverySession {
         _ progress: inout AttemptProgress
     ) async -> Failure? {
         let began = loop.now()
+        guard door.leads(progress.job.nextHop, to: candidate.exchange) else {
+            return Self.routeChanged(candidate.host)
+        }
         let login: ClientLogin?
         do throws(LoginTrouble) {
             login = try await door.login(for: progress.job.nextHop)
         } catch {
             return Self.noLogin(error)
         }
-        let identity = settings.identity(for: progress.job.nextHop)
+        let identity = door.identity(for: progress.job.nextHop)
         // A stop ends the wait for a host that does not answer, too.
         var connecting: Handle?
         let (crew, loop) = (crew, loop)
@@ -176,7 +179,7 @@ extension DeliverySession {
                 to: candidate,
                 under: policy,
                 as: login,
-                named: identity.helo,
+                by: identity,
                 timeouts: settings.timeouts,
                 crew: crew
             )
@@ -249,7 +252,9 @@ extension DeliverySession {
         let policy = tlsPolicy(at: current.exchange, progress)
         guard current.satisfies(policy), progress.job.site.has(current.exchange),
             !isOld(current, for: progress.job),
-            current.loginName == door.loginName(for: progress.job.nextHop)
+            current.loginName == door.loginName(for: progress.job.nextHop),
+            current.identity == door.identity(for: progress.job.nextHop),
+            door.leads(progress.job.nextHop, to: current.exchange)
         else {
             // It was good enough for the mail before, which a rule may have for other hosts, or for
             // the configuration then.
@@ -340,6 +345,19 @@ extension DeliverySession {
     }
 
     // MARK: Failures
+
+    /// Its mail is looked at again soon, and goes by the route as it is then.
+    private static func routeChanged(_ host: PeerHost) -> Failure {
+        Failure(
+            scope: .ours,
+            isPermanent: false,
+            reason: .noRoute,
+            step: .connect,
+            host: host,
+            text: "the route has changed meanwhile and does not lead to \(host.name) any more",
+            status: EnhancedStatus(4, 3, 5)
+        )
+    }
 
     private static func noLogin(_ trouble: LoginTrouble) -> Failure {
         Failure(

@@ -52,6 +52,12 @@ package protocol DeliveryDoor: Sendable {
         under policy: TLSPolicy
     ) throws(TLSFailure) -> any TLSEngine
 
+    /// The next hop's route, as it is now, has that host; true where it has no route.
+    func leads(_ nextHop: NextHop, to exchange: Exchange) -> Bool
+
+    /// By which name and from which addresses we come.
+    func identity(for nextHop: NextHop) -> DeliverySettings.Identity
+
     /// The name of the login for that next hop; nil where nobody asks.
     func loginName(for nextHop: NextHop) -> String?
 

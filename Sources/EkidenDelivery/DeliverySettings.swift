@@ -43,7 +43,7 @@ package struct DeliverySettings: Sendable, Equatable {
         }
     }
 
-    func identity(for hop: NextHop) -> Identity {
+    package func identity(for hop: NextHop) -> Identity {
         hop.route.flatMap { identities[$0] }
             ?? Identity(helo: helo, source4: source4, source6: source6)
     }

@@ -14,6 +14,7 @@ struct PeerConnection: ~Copyable {
     let host: PeerHost
     /// What the connection was opened under.
     let policy: TLSPolicy
+    let identity: DeliverySettings.Identity
     private let login: ClientLogin?
     var loginName: String? { login?.name }
     let timeouts: ClientTimeouts
@@ -27,7 +28,7 @@ struct PeerConnection: ~Copyable {
         to candidate: ConnectionPlan.Candidate,
         under policy: TLSPolicy,
         as login: ClientLogin?,
-        named helo: String,
+        by identity: DeliverySettings.Identity,
         timeouts: ClientTimeouts,
         crew: SessionCrew
     ) {
@@ -39,8 +40,9 @@ struct PeerConnection: ~Copyable {
         self.login = login
         self.crew = crew
         self.timeouts = timeouts
+        self.identity = identity
         session = ClientSession(
-            helloName: helo,
+            helloName: identity.helo,
             host: candidate.host,
             tls: policy,
             login: login,

@@ -67,7 +67,10 @@ package struct MailboxTable: Sendable, Equatable {
     /// The same for every way to write a mailbox.
     package static func key(_ address: Address) -> String { key(address, key(address.domain)) }
 
-    private static func key(_ domain: Domain) -> String { domain.lookupName ?? domain.folded }
+    private static func key(_ domain: Domain) -> String {
+        if domain.isLiteral, let address = domain.literalAddress { return "[\(address.text)]" }
+        return domain.lookupName ?? domain.folded
+    }
 
     private static func key(_ address: Address, _ domain: String) -> String {
         address.plainLocalPart.asciiLowercased + "@" + domain

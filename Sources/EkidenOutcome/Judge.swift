@@ -249,11 +249,15 @@ package struct Judgement: Sendable {
         let before = status(recipient)
         let next = wait.map { now + $0 }
         let line = Self.oneLine(words)
+        var attempts = before.attempts + (counts ? 1 : 0)
+        if state == .pending, reason.isOursToMend, let last = settings.lastAttempt {
+            attempts = max(attempts, last)
+        }
         verdict.marks.append(
             RecipientMark(
                 recipient: recipient.index,
                 state: state,
-                attempts: before.attempts + (counts ? 1 : 0),
+                attempts: attempts,
                 at: now,
                 nextAttempt: next,
                 reason: reason,

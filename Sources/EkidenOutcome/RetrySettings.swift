@@ -17,6 +17,9 @@ package struct RetrySettings: Sendable, Equatable {
     package var ownFault: Duration = .seconds(60)
     /// The wait while a next hop waits to be mended; its mail comes forward as soon as it is.
     package var repair: Duration = .seconds(1800)
+    /// After so many attempts a fallback route has the mail; nil: there is none. What is ours to mend
+    /// uses them all up, so that the fallback has it at once.
+    package var lastAttempt: Int?
     /// Receives double bounces; nil: they are dropped, with an event.
     package var postmaster: Address?
 

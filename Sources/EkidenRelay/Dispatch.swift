@@ -41,6 +41,8 @@ final class Dispatch: Sendable {
         var nextLoop = 0
         var pumpIsScheduled = false
         var isStopped = false
+        /// Messages of which something flew when their routes were looked at.
+        var lookAgain: Set<QueueID> = []
         /// Sites that are stopped for a fault that is ours to mend, as was told.
         var broken: Set<SiteID> = []
 
@@ -112,8 +114,8 @@ final class Dispatch: Sendable {
         }
     }
 
-    /// Routes changed: mail queued yesterday goes by them, too. What is in flight at this moment
-    /// keeps its next hop until the next start; a page at a time, so that mail goes on meanwhile.
+    /// Routes changed: mail queued yesterday goes by them, too; a page at a time, so that mail goes on
+    /// meanwhile.
     func rerouteQueue() async {
         var position = QueueID(number: 0)
         while true {
@@ -126,37 +128,6 @@ final class Dispatch: Sendable {
             guard let last else { return }
             position = last
         }
-    }
-
-    /// Takes up a message anew whose recipients would go elsewhere now; not while one is in flight.
-    /// - Parameter isAtOnce: those are due now, whatever they waited for.
-    private func reroute(_ message: QueuedMessage, isAtOnce: Bool = false, _ core: Core) {
-        let routes = house.settings.routes.routes(of: message)
-        let moved = core.scheduler.rows(of: message.id, at: moment)
-            .filter { $0.nextHop != routes.nextHop(of: message.recipients[$0.recipient]) }
-            .map(\.recipient)
-        if moved.isEmpty || core.scheduler.withdraw(message.id) != .done { return }
-        var message = message
-        if isAtOnce {
-            for index in moved {
-                message.recipients[index].nextAttempt = nil
-                message.recipients[index].reason = .routeFallback
-            }
-        }
-        add(message, core)
-    }
-
-    /// After a release: a route that holds does not count any more.
-    func reroute(_ id: QueueID, _ core: Core) {
-        if let message = house.spool.message(id) { reroute(message, core) }
-    }
-
-    /// After an attempt in vain another route may have the mail.
-    func followFallback(_ id: QueueID, _ core: Core) {
-        guard house.settings.routes.hasFallbacks, let message = house.spool.message(id) else {
-            return
-        }
-        reroute(message, isAtOnce: true, core)
     }
 
     /// Nothing is sent whose outcome can't be recorded (rule 8). Called on loop 0.
@@ -309,7 +280,8 @@ final class Dispatch: Sendable {
                         return .job(
                             JobFacts(
                                 id: job.id,
-                                statuses: queued.recipients
+                                statuses: queued.recipients,
+                                lastAttempt: self.lastAttempt(of: job, queued)
                             ),
                             Assignment(job: delivery, avoid: job.avoid)
                         )
@@ -339,6 +311,7 @@ final class Dispatch: Sendable {
             tell { $0.scheduler.settled(job.id, dispositions, at: self.moment) }
             return
         }
+        let lastAttempt = lastAttempt(of: job, queued)
         loop.spawn {
             let report = AttemptReport(
                 results: delivery.recipients.map { _ in .failed(failure) },
@@ -347,12 +320,13 @@ final class Dispatch: Sendable {
             let conclusion = await self.house.conclude(
                 delivery,
                 report,
-                queued.recipients
+                queued.recipients,
+                lastAttempt: lastAttempt
             )
             self.tell { core in
                 if let hold = conclusion.hold { self.hold(job.message, hold, core) }
                 core.scheduler.settled(job.id, conclusion.dispositions, at: self.moment)
-                self.followFallback(job.message, core)
+                self.followRoutes(job.message, core)
             }
         }
     }
@@ -392,4 +366,6 @@ enum SessionTurn: Sendable {
 struct JobFacts: Sendable {
     let id: JobID
     let statuses: [RecipientStatus]
+    /// After so many attempts a fallback has the mail; nil: there is none.
+    let lastAttempt: Int?
 }

@@ -6,7 +6,7 @@ import EkidenMail
 
 extension RouteTable {
     /// Bytes of a value that are looked at.
-    private static let valueBytesMax = 4096
+    private static let valueBytesMax = 65_536
 
     /// The names of the routes one of whose header patterns fits a field of this block (RFC 5322 §2.2;
     /// folded lines are one, §2.2.3), in the order of the file.

@@ -100,16 +100,19 @@ final class House: Sendable {
     func conclude(
         _ job: DeliveryJob,
         _ report: AttemptReport,
-        _ statuses: [RecipientStatus]
+        _ statuses: [RecipientStatus],
+        lastAttempt: Int? = nil
     ) async -> Conclusion {
         let settings = settings
         let demands = await demands(of: job)
+        var retry = settings.retry(for: job.nextHop)
+        retry.lastAttempt = lastAttempt
         let verdict = Judgement(
             job: job,
             report: report,
             statuses: statuses,
             demands: demands,
-            settings: settings.retry(for: job.nextHop),
+            settings: retry,
             // In this order: a clock that leaps in between is not judged by.
             now: owner.wallNow(),
             expiryIsPaused: spool.expiryPause != nil,
@@ -123,7 +126,7 @@ final class House: Sendable {
         }
         for event in verdict.events { log(event) }
         for message in caused { tellAccepted(message, about: job.message) }
-        if let reason = verdict.hold { await hold(job.message, reason) }
+        let isHeld = await hold(job.message, verdict.hold)
         return Conclusion(
             dispositions: verdict.dispositions.map {
                 switch $0 {
@@ -132,7 +135,7 @@ final class House: Sendable {
                 case .again: .again
                 }
             },
-            hold: verdict.hold
+            hold: isHeld ? verdict.hold : nil
         )
     }
 
@@ -160,7 +163,9 @@ final class House: Sendable {
     }
 
     /// Stored bytes that can't be read any more wait for a person, as does what a route holds.
-    private func hold(_ id: QueueID, _ reason: Reason) async {
+    /// - Returns: false when it is not to be held.
+    private func hold(_ id: QueueID, _ reason: Reason?) async -> Bool {
+        guard let reason else { return false }
         if reason == .damaged {
             notice(
                 .error,
@@ -170,7 +175,18 @@ final class House: Sendable {
                 id: id
             )
         }
+        // An operator who released it meanwhile has the last word.
+        if reason == .routeHolds, await isReleased(id) { return false }
         try? await spool.hold(id, uid: nil, because: reason)
+        return true
+    }
+
+    private func isReleased(_ id: QueueID) async -> Bool {
+        await withUnsafeContinuation { continuation in
+            owner.call {
+                continuation.resume(returning: self.spool.message(id)?.isReleased == true)
+            }
+        }
     }
 
     /// Writes a report; with the message itself where it is small enough and can be read.

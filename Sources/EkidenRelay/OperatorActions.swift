@@ -67,7 +67,8 @@ extension Relay {
             }
             for (message, rows) in page {
                 position = message.id
-                if action == .release, message.hold == nil { continue }
+                let isHeld = message.hold != nil || rows.contains { $0.place.isHeld }
+                if action == .release, !isHeld { continue }
                 if let target = Self.target(message, rows, selection) { found.append(target) }
             }
             if page.count < 500 { return found }
@@ -124,9 +125,9 @@ extension Relay {
                 return problem(error, target.id)
             }
             let result = await dispatch.ask { core in
-                let result = core.scheduler.release(target.id, by: uid, at: self.dispatch.moment)
+                // First, so that a route that holds does not get it back.
                 self.dispatch.reroute(target.id, core)
-                return result
+                return core.scheduler.release(target.id, by: uid, at: self.dispatch.moment)
             }
             return problem(result, target.id)
         case .delete:
@@ -136,8 +137,13 @@ extension Relay {
 
     /// Also of a message that is not there: what is said of that is said elsewhere.
     private func isHeld(_ id: QueueID) async -> Bool {
-        await dispatch.ask { _ in
-            self.house.spool.message(id).map { $0.hold != nil } ?? true
+        await dispatch.ask { core in
+            guard let message = self.house.spool.message(id) else { return true }
+            // One that the disk did not take is a hold all the same, until the next start.
+            return message.hold != nil
+                || core.scheduler.rows(of: id, at: self.dispatch.moment).contains {
+                    $0.place.isHeld
+                }
         }
     }
 

@@ -30,16 +30,38 @@ final class OutboundTLS: Sendable {
         switch hop {
         case .route(let name): return policy(ofRoute: name)
         case .routed(let domain, let name):
-            return policy(ofRoute: name) ?? policy(of: .domain(domain))
+            // The stricter of the two; equally strict ones have the domain's names.
+            let domains = policy(of: .domain(domain))
+            guard var policy = policy(ofRoute: name) else {
+                return domains.map { shown(by: name, $0) }
+            }
+            if let domains, domains.level >= policy.level { return shown(by: name, domains) }
+            if policy.level == .verify, policy.names.isEmpty {
+                policy.names = Self.names(of: domain)
+            }
+            return policy
         case .domain(let domain):
             guard let rule = rule(for: domain, in: byDomain) else { return nil }
             var policy = policy(rule)
             if policy.level == .verify, policy.names.isEmpty {
-                let name = domain.lookupName ?? domain.folded
-                policy.names = [name, "." + name]
+                policy.names = Self.names(of: domain)
             }
             return policy
         }
+    }
+
+    /// The name in an MX answer can be forged: a domain's hosts have its own name, or one below it.
+    private static func names(of domain: Domain) -> [String] {
+        let name = domain.lookupName ?? domain.folded
+        return [name, "." + name]
+    }
+
+    /// With the certificate that the route shows, where it has one of its own.
+    private func shown(by route: String?, _ policy: TLSPolicy) -> TLSPolicy {
+        var policy = policy
+        let own = route.flatMap { configuration.routes.route(named: $0)?.clientCertificate }
+        policy.certificate = own ?? policy.certificate
+        return policy
     }
 
     private func policy(ofRoute name: String) -> TLSPolicy? {
@@ -63,23 +85,28 @@ final class OutboundTLS: Sendable {
         var strictest = policy(of: job.nextHop)
         if !job.isRouted, !configuration.tlsRules.isEmpty {
             for recipient in job.recipients {
-                let own = policy(of: .domain(recipient.address.domain))
-                if let own, own.level > strictest?.level ?? .none { strictest = own }
+                let domain = recipient.address.domain
+                let hop =
+                    job.nextHop.route.map { NextHop.routed(domain, by: $0) } ?? .domain(domain)
+                if let own = policy(of: hop), own.level > strictest?.level ?? .none {
+                    strictest = own
+                }
             }
         }
-        if let strictest { return strictest }
+        // A route's own hosts have what it says; of those that names lead to, some have rules.
+        let ofHost =
+            job.isRouted && strictest != nil
+            ? nil : rule(for: Domain(exchange.name), in: byHost).map { policy($0) }
+        if let strictest, strictest.level >= ofHost?.level ?? .none || job.nextHop.route == nil {
+            return strictest
+        }
         var usual = TLSPolicy(
             configuration.delivery.tls,
             certificate: configuration.delivery.clientCertificate,
             authorities: configuration.delivery.tlsAuthorities
         )
-        if let rule = rule(for: Domain(exchange.name), in: byHost) { usual = policy(rule) }
-        if let name = job.nextHop.route,
-            let shown = configuration.routes.route(named: name)?.clientCertificate
-        {
-            usual.certificate = shown
-        }
-        return usual
+        if let ofHost { usual = ofHost }
+        return shown(by: job.nextHop.route, usual)
     }
 
     private func rule(for domain: Domain, in table: RouteTable) -> Configuration.TLSRule? {

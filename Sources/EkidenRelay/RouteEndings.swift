@@ -24,6 +24,18 @@ extension RelaySettings {
         }
     }
 
+    /// A route's hosts, as they are now, have this one among them: else nothing of the route is for it, a
+    /// password least of all. Other next hops lead where names do.
+    func leads(_ hop: NextHop, to exchange: Exchange) -> Bool {
+        guard case .route(let name) = hop else { return true }
+        guard let route = routes.route(named: name), route.usesHosts else { return false }
+        return route.hosts.contains {
+            $0.name == exchange.name && $0.socketPath == exchange.socketPath
+                && (exchange.socketPath != nil
+                    || route.port(of: $0, usual: configuration.delivery.port) == exchange.port)
+        }
+    }
+
     private static func ending(
         _ reason: Reason,
         _ text: String,

@@ -97,6 +97,14 @@ final class SessionDesk: DeliveryDoor {
 
     func loginName(for nextHop: NextHop) -> String? { house.loginName(for: nextHop) }
 
+    func leads(_ nextHop: NextHop, to exchange: Exchange) -> Bool {
+        house.settings.leads(nextHop, to: exchange)
+    }
+
+    func identity(for nextHop: NextHop) -> DeliverySettings.Identity {
+        house.settings.delivery.identity(for: nextHop)
+    }
+
     func login(for nextHop: NextHop) async throws(LoginTrouble) -> ClientLogin? {
         do throws(FileTrouble) {
             return try await house.login(for: nextHop)
@@ -125,7 +133,12 @@ final class SessionDesk: DeliveryDoor {
     func settled(_ places: [Int], _ report: AttemptReport) async {
         let (facts, assignment) = state.withLock { ($0.facts, $0.assignment) }
         guard let facts, let assignment else { return }
-        let conclusion = await house.conclude(assignment.job.of(places), report, facts.statuses)
+        let conclusion = await house.conclude(
+            assignment.job.of(places),
+            report,
+            facts.statuses,
+            lastAttempt: facts.lastAttempt
+        )
         state.withLock { state in
             for (place, disposition) in zip(places, conclusion.dispositions) {
                 state.settled[place] = disposition
@@ -157,7 +170,7 @@ final class SessionDesk: DeliveryDoor {
         dispatch.tell { [id, dispatch] core in
             if let hold { dispatch.hold(assignment.job.message, hold, core) }
             core.scheduler.finished(id, facts.id, end, at: dispatch.moment)
-            dispatch.followFallback(assignment.job.message, core)
+            dispatch.followRoutes(assignment.job.message, core)
         }
     }
 }

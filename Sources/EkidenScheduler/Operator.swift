@@ -69,9 +69,7 @@ extension Scheduler {
         return result
     }
 
-    /// Forgets a message without a word, so that it can be added anew: its next hops changed.
-    /// Refused while any of it is in flight.
-    package func withdraw(_ message: QueueID) -> OperatorResult {
+    private func withdraw(_ message: QueueID) -> OperatorResult {
         guard let number = ledger.find(message) else { return .unknown }
         let flying = inFlight(message)
         if flying > 0 { return .inFlight(flying) }

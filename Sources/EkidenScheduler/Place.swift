@@ -14,6 +14,8 @@ package enum Place: Sendable, Equatable {
     /// → ready on release; `by` is nil when the relay itself holds it (damaged).
     case held(by: UInt32?)
 
+    package var isHeld: Bool { if case .held = self { true } else { false } }
+
     package var word: String {
         switch self {
         case .waiting: "waiting"

@@ -293,9 +293,12 @@ final class SpoolIndex: @unchecked Sendable {
     @discardableResult
     func setHold(_ hold: Hold?, of id: QueueID) -> Bool {
         guard let slot = find(id) else { return false }
+        // An operator's own hold says nothing of what routes may do.
+        let isFreed = hold == nil && holds[id.number]?.reason != .operatorHold
         holds[id.number] = hold
         slot.pointee.flags &= ~Slot.isHeld
-        slot.pointee.flags |= hold != nil ? Slot.isHeld : Slot.isReleased
+        if hold != nil { slot.pointee.flags |= Slot.isHeld }
+        if isFreed { slot.pointee.flags |= Slot.isReleased }
         return true
     }
 

@@ -58,6 +58,16 @@ import Testing
         recipients = ["mallory@example.org"]
         target = "hold"
 
+        [[route]]
+        name = "literal"
+        recipients = ["[IPv6:2001:db8::1]"]
+        hosts = ["192.0.2.6"]
+
+        [[route]]
+        name = "dotted"
+        recipients = ["*@shop-*.example."]
+        hosts = ["192.0.2.7"]
+
         [[listener]]
         name = "apps"
         listen = ["127.0.0.1:2525"]
@@ -102,7 +112,8 @@ import Testing
         ("oncall-3@example.org", "alerts"), ("ONCALL-@Example.ORG", "alerts"),
         ("x@pager.example", "alerts"), ("x@sub.pager.example", "everything"),
         ("oncall@example.org", "everything"), ("mallory@example.org", "quarantine"),
-        ("\"mallory\"@EXAMPLE.org", "quarantine"),
+        ("\"mallory\"@EXAMPLE.org", "quarantine"), ("x@[IPv6:2001:db8:0:0::1]", "literal"),
+        ("a@shop-7.example", "dotted"),
     ])
     func `recipients are addresses, domains and patterns`(recipient: String, route: String) throws {
         #expect(try hop(message(), to: recipient) == .route(route))
@@ -152,6 +163,34 @@ import Testing
         #expect(try hop(bulk, to: "oncall-1@example.org") == .route("alerts"))
     }
 
+    @Test func `each route of a chain of fallbacks has its own attempts`() throws {
+        let text = """
+            [[route]]
+            name = "a"
+            domains = ["*"]
+            hosts = ["192.0.2.1"]
+            fallback = "b"
+            [[route]]
+            name = "b"
+            hosts = ["192.0.2.2"]
+            fallback = "park"
+            fallback_after = 2
+            [[route]]
+            name = "park"
+            target = "hold"
+            """
+        let table = try Self.load(text).routes
+        let address = try #require(Address("bob@any.example"))
+        let names = { (message: QueuedMessage) in
+            (0...6).map { table.routes(of: message).nextHop(of: address, attempts: $0).route }
+        }
+        #expect(names(message()) == ["a", "a", "a", "b", "b", "park", "park"])
+        #expect(table.routes(of: message()).step(of: address, attempts: 4)?.lastAttempt == 5)
+        var released = message()
+        released.isReleased = true
+        #expect(names(released) == ["a", "a", "a", "b", "b", "b", "b"])
+    }
+
     @Test func `who released a message has its route no longer hold it`() throws {
         var released = message()
         released.isReleased = true
@@ -182,7 +221,7 @@ import Testing
             "route.hosts has no effect"
         ),
         ("domains = [\"*\"]\nhosts = [\"a.example\"]\ntext = \"x\"", "route.text has no effect"),
-        ("domains = [\"*\"]\ntarget = \"bounce\"\ntext = \"4.7.1 x\"", "no permanent one"),
+        ("domains = [\"*\"]\ntarget = \"bounce\"\ntext = \"4.7.1 x\"", "no permanent status"),
         ("size_min = \"2KiB\"\nsize_max = \"1KiB\"\ntarget = \"mx\"", "above size_max"),
         ("listeners = [\"relya\"]\ntarget = \"mx\"", "did you mean \"relay\"?"),
         ("senders = [\"<>\"]\ntarget = \"mx\"\nfallback = \"s\"", "no route \"s\""),
@@ -190,6 +229,10 @@ import Testing
         ("recipients = [\"*\"]\ntarget = \"mx\"", "for all mail leave the setting out"),
         ("recipients = [\"<>\"]\ntarget = \"mx\"", "is a"),
         ("header = [\"a b: c\"]\ntarget = \"mx\"", "is a header field"),
+        ("header = [\"bcc\"]\ntarget = \"hold\"", "which the relay removes"),
+        ("recipients = [\"*@bücher.example\"]\ntarget = \"hold\"", "ASCII form"),
+        ("senders = [\"<>\"]\ntarget = \"hold\"\nfallback = \"r\"", "route.fallback has no effect"),
+        ("domains = [\"*\"]\ntarget = \"bounce\"\ntext = \"550 5.1.6 x\"", "no permanent status"),
     ])
     func `a route that can't work is an error that says why`(lines: String, words: String) throws {
         let listener = "[[listener]]\nname = \"relay\"\nlisten = [\"127.0.0.1:2525\"]\n"

@@ -93,4 +93,113 @@ private func settings(_ toml: String) throws -> RelaySettings {
         let settings = try settings("[retry]\ndelay_notice_after = \"0s\"")
         #expect(settings.retry(for: .domain(Domain("a.example"))).delayNoticeAfter == nil)
     }
+
+    @Test func `a route's mail, and its password, go to the hosts it has now alone`() throws {
+        let settings = try settings(
+            """
+            [[route]]
+            name = "out"
+            domains = ["*"]
+            hosts = ["smtp.example.org:587", "192.0.2.1"]
+            [[route]]
+            name = "boxes"
+            domains = ["inside.example"]
+            target = "lmtp"
+            hosts = ["unix:/run/lmtp", "box.example"]
+            [[route]]
+            name = "bulk"
+            senders = ["<>"]
+            target = "mx"
+            """
+        )
+        let leads = { (hop: NextHop, name: String, port: UInt16) in
+            settings.leads(hop, to: Exchange(preference: 0, name: name, port: port))
+        }
+        #expect(leads(.route("out"), "smtp.example.org", 587))
+        #expect(leads(.route("out"), "192.0.2.1", 25))
+        #expect(!leads(.route("out"), "smtp.example.org", 25))
+        #expect(!leads(.route("out"), "old.example.org", 587))
+        #expect(!leads(.route("gone"), "smtp.example.org", 587))
+        #expect(leads(.route("boxes"), "box.example", 24))
+        var socket = Exchange(preference: 0, name: "unix:/run/lmtp", port: 0)
+        #expect(!settings.leads(.route("boxes"), to: socket))
+        socket.socketPath = "/run/lmtp"
+        #expect(settings.leads(.route("boxes"), to: socket))
+        #expect(leads(.domain(Domain("any.example")), "mx.any.example", 25))
+        #expect(leads(.routed(Domain("any.example"), by: "bulk"), "mx.any.example", 25))
+    }
+
+    @Test
+    func
+        `on a route by MX the stricter of its policy and the domain's holds, with the domain's names`()
+        throws
+    {
+        let settings = try settings(
+            """
+            [[certificate]]
+            name = "mine"
+            chain = "c.pem"
+            key = "k.pem"
+            [[tls_policy]]
+            name = "bank"
+            domains = ["bank.example"]
+            level = "verify"
+            [[tls_policy]]
+            name = "hosts"
+            hosts = [".strict.example"]
+            level = "encrypt"
+            [[route]]
+            name = "weak"
+            senders = ["a@x.example"]
+            target = "mx"
+            tls = "may"
+            client_certificate = "mine"
+            [[route]]
+            name = "strong"
+            senders = ["b@x.example"]
+            target = "mx"
+            tls = "verify"
+            [[route]]
+            name = "plain"
+            senders = ["c@x.example"]
+            target = "mx"
+            """
+        )
+        let tls = settings.outboundTLS
+        func policy(_ domain: String, _ route: String) -> TLSPolicy? {
+            tls.policy(of: .routed(Domain(domain), by: route))
+        }
+        for route in ["weak", "strong", "plain"] {
+            let bank = policy("bank.example", route)
+            #expect(bank?.level == .verify && bank?.names == ["bank.example", ".bank.example"])
+            #expect(bank?.certificate == (route == "weak" ? "mine" : nil))
+        }
+        let strong = policy("other.example", "strong")
+        #expect(strong?.level == .verify && strong?.names == ["other.example", ".other.example"])
+        #expect(policy("other.example", "weak")?.level == .may)
+        #expect(policy("other.example", "plain") == nil)
+        func used(_ route: String, at host: String) -> TLSPolicy.Level {
+            let hop = NextHop.routed(Domain("other.example"), by: route)
+            let exchange = Exchange(preference: 0, name: host)
+            let job = DeliveryJob(
+                message: QueueID(number: 1),
+                sender: .null,
+                recipients: [
+                    JobRecipient(
+                        index: 0,
+                        address: Address(localPart: "a", domain: Domain("other.example"))
+                    )
+                ],
+                nextHop: hop,
+                site: Site(exchanges: [exchange]),
+                arrived: WallTime(nanoseconds: 0),
+                byteCount: 1
+            )
+            return tls.policy(of: job, at: exchange).level
+        }
+        #expect(used("weak", at: "mx.other.example") == .may)
+        #expect(used("weak", at: "mx.strict.example") == .encrypt)
+        #expect(used("strong", at: "mx.strict.example") == .verify)
+        #expect(used("plain", at: "mx.strict.example") == .encrypt)
+    }
 }

@@ -208,7 +208,7 @@ private final class World {
     private func act() {
         let id = QueueID(number: 1 + UInt64(random.below(Int(nextID))))
         let name = SiteID("mx:mx.s\(random.below(4))")
-        switch random.below(9) {
+        switch random.below(11) {
         case 0, 1:
             let hold = Hold(reason: .operatorHold, uid: 5, since: desk.now.wall)
             _ = desk.scheduler.hold(id, hold, at: desk.now)
@@ -218,10 +218,20 @@ private final class World {
             if desk.scheduler.remove(id, by: 5, at: desk.now) == .done { pending[id.number] = nil }
         case 6: _ = desk.scheduler.suspend(name, by: 5, for: .seconds(90), at: desk.now)
         case 7: _ = desk.scheduler.resume(name, at: desk.now)
+        case 8, 9: reroute(id)
         default:
             let pause: Reason? = desk.scheduler.pause == nil ? .spoolUnavailable : nil
             desk.scheduler.setPause(pause, at: desk.now)
         }
+    }
+
+    private func reroute(_ id: QueueID) {
+        let someFly = desk.scheduler.reroute(id, at: desk.now) { _, _ in
+            let hop = NextHop.domain(Domain("d\(random.below(6)).example"))
+            return random.below(3) == 0 ? nil : NewHop(hop, isAtOnce: random.below(2) == 0)
+        }
+        trace.append("reroute \(id.number)")
+        #expect(someFly == (desk.scheduler.inFlight(id) > 0))
     }
 
     private func endSession() {

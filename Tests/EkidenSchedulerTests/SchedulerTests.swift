@@ -578,4 +578,38 @@ import Testing
             ]
         )
     }
+
+    @Test
+    func `recipients that wait, are ready or held move to other next hops, those in flight do not`()
+        throws
+    {
+        let desk = Desk()
+        desk.add(message(1, to: ["a.example", "b.example"]))
+        desk.add(message(2, to: ["c.example"], nextAttempt: desk.now.wall + .seconds(900)))
+        let hold = Hold(reason: .routeHolds, uid: nil, since: desk.now.wall)
+        desk.add(message(3, to: ["c.example"], hold: hold))
+        desk.resolveAll()
+        let first = try #require(desk.started.first)
+        let job = try #require(desk.job(first.id))
+        let away = NextHop.route("away")
+        for number in 1...3 as ClosedRange<UInt64> {
+            let someFly = desk.scheduler.reroute(QueueID(number: number), at: desk.now) { _, hop in
+                hop == away ? nil : NewHop(away, isAtOnce: number == 2)
+            }
+            #expect(someFly == (number == 1))
+        }
+        desk.collect()
+        #expect(desk.scheduler.brokenInvariant() == nil)
+        let flying = desk.rows(1).first { $0.recipient == job.recipients[0] }
+        #expect(flying?.nextHop == job.nextHop && job.recipients.count == 1)
+        #expect(desk.rows(1).filter { $0.nextHop == away }.count == 1)
+        // It waited for a quarter of an hour, and is due now.
+        #expect(desk.rows(2)[0].nextHop == away && desk.scheduler.counts.waiting == 0)
+        #expect(desk.rows(3)[0].nextHop == away && desk.rows(3)[0].place.isHeld)
+        #expect(desk.asked.contains(away))
+        desk.finish(first.id, job, .retry(after: .seconds(60), because: .peerDeferred))
+        _ = desk.scheduler.reroute(QueueID(number: 1), at: desk.now) { _, _ in NewHop(away) }
+        #expect(desk.rows(1).allSatisfy { $0.nextHop == away })
+        #expect(desk.scheduler.brokenInvariant() == nil)
+    }
 }

@@ -199,7 +199,7 @@ import Testing
                 try await spool.accept(message(id, to: ["b@example.net", "c@example.net"]))
             }
             try await spool.hold(ids[0], uid: 1000)
-            try await spool.hold(ids[1], uid: 1000)
+            try await spool.hold(ids[1], uid: nil, because: .routeHolds)
             try await spool.release(ids[1], uid: 0)
             try await spool.remove(ids[2], uid: 0)
             try await spool.remove(ids[3], recipients: [1], uid: 0)
@@ -215,6 +215,9 @@ import Testing
             #expect(spool.message(ids[0])?.hold?.reason == .operatorHold)
             #expect(spool.message(ids[1])?.hold == nil)
             #expect(spool.message(ids[1])?.isReleased == true)
+            #expect(spool.message(ids[0])?.isReleased == false)
+            // An operator's own hold and release say nothing of routes.
+            try await spool.release(ids[0], uid: 0)
             #expect(spool.message(ids[0])?.isReleased == false)
             #expect(spool.message(ids[2]) == nil)
             #expect(spool.message(ids[3])?.recipients.map(\.state) == [.pending, .removed])

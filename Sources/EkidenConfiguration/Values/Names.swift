@@ -263,7 +263,15 @@ extension ValueType<MailboxPattern> {
                                 + quoted(text) + "; for all mail leave the setting out"
                         )
                     }
-                    return .like(Wildcard(text))
+                    let domain = parts[1].hasSuffix(".") ? parts[1].dropLast() : parts[1]
+                    // A star stands for at least a letter, as far as names go.
+                    let sample = String(domain.map { $0 == "*" ? "x" : $0 })
+                    if let complaint = HostName.complaint(sample) {
+                        throw Misfit(
+                            "has no host name behind the @ in \(quoted(text)); \(complaint)"
+                        )
+                    }
+                    return .like(Wildcard("\(parts[0])@\(domain)"))
                 }
                 switch try ValueType<Configuration.ListEntry>.mailboxEntry(text, node) {
                 case .mailbox(let address): return .mailbox(address)
@@ -292,6 +300,10 @@ extension ValueType<HeaderPattern> {
                     "is a header field such as \"X-Stream: bulk-*\" or \"List-Id\", not "
                         + quoted(text)
                 )
+            }
+            // RFC 5322 §3.6.3, RFC 5321 §4.4: these are gone before anybody looks.
+            if ["bcc", "resent-bcc", "return-path"].contains(parts[0].lowercased()) {
+                throw Misfit("can't be \(quoted(String(parts[0]))), which the relay removes")
             }
             let value = parts.count > 1 ? parts[1].drop { $0 == " " } : ""
             return HeaderPattern(

@@ -174,3 +174,101 @@ private func hosts(_ stage: Stage, _ number: Int) -> String {
         #expect(deferred["reply"].contains("No such file or directory"), "\(deferred)")
     }
 }
+
+@Test func `mail in flight while routes change goes by the new ones after its attempt`()
+    async throws
+{
+    try await story(["retry.first": "1s"], starts: false) { stage in
+        stage.more = route("old", "domains = [\"*\"]", hosts(stage, 11))
+        let old = try stage.peer(11) {
+            switch $0.step {
+            case .dot: $0.count == 1 ? .wait(seconds: 3) : nil
+            case .rcpt where $0.line.contains("slow"): nil
+            case .rcpt: .say("451 4.7.1 later")
+            default: nil
+            }
+        }
+        let new = try stage.peer(12)
+        try stage.start()
+        // bob is refused for now in the same transaction whose final dot takes so long.
+        let id = try stage.submit(to: "slow@example.test", "bob@example.test")
+        try eventually("the message is sent") {
+            !old.received.isEmpty || old.lines.contains("DATA")
+        }
+        stage.more =
+            route("check", "recipients = [\"bob@example.test\"]", "target = \"hold\"")
+            + route("new", "domains = [\"*\"]", hosts(stage, 12))
+        try stage.reload()
+        try stage.logged("moved") { $0["id"] == id && $0["because"] == "route-holds" }
+        #expect(try old.mail(1)[0].recipients == ["slow@example.test"])
+        #expect(old.lines.filter { $0.contains("bob") }.count == 1 && new.accepted.isEmpty)
+    }
+}
+
+@Test func `a host that a route has no longer gets no mail of it`() async throws {
+    let short = ["delivery.greeting_timeout": "2s", "retry.own_fault": "1s"]
+    try await story(short, starts: false) { stage in
+        stage.more = route(
+            "out",
+            "domains = [\"*\"]",
+            "hosts = [\"\(stage.address(11)):2526\", \"\(stage.address(12)):2526\"]"
+        )
+        let hung = try stage.peer(11) { $0.step == .connect ? .silence : nil }
+        let old = try stage.peer(12)
+        let new = try stage.peer(13)
+        try stage.start()
+        try stage.submit(to: "bob@example.test")
+        try eventually("the first host is asked") { hung.sessions == 1 }
+        stage.more = route("out", "domains = [\"*\"]", hosts(stage, 13))
+        try stage.reload()
+        try new.mail(1)
+        #expect(old.sessions == 0)
+    }
+}
+
+@Test func `a release stays one while another recipient is in flight`() async throws {
+    try await story(starts: false) { stage in
+        stage.more =
+            route("check", "recipients = [\"held@example.test\"]", "target = \"hold\"")
+            + route("slow", "recipients = [\"slow@example.test\"]", hosts(stage, 11))
+            + route("rest", "domains = [\"*\"]", hosts(stage, 12))
+        let slow = try stage.peer(11) { $0.step == .dot ? .wait(seconds: 4) : nil }
+        let rest = try stage.peer(12)
+        try stage.start()
+        let id = try stage.submit(to: "held@example.test", "slow@example.test")
+        try stage.logged("moved") { $0["id"] == id && $0["because"] == "route-holds" }
+        try eventually("the other is being delivered") { slow.lines.contains("DATA") }
+        _ = try stage.ask("queue", "release", id)
+        #expect(try rest.mail(1)[0].recipients == ["held@example.test"])
+        try slow.mail(1)
+        #expect(stage.log("moved") { $0["because"] == "route-holds" }.count == 1)
+        try eventually("the queue is empty") { try stage.ask("queue", "--json").isEmpty }
+    }
+}
+
+@Test func `a login that can't be had leaves the mail to the fallback at once`() async throws {
+    try await story(["retry.first": "1h", "retry.ceiling": "1h"], starts: false) { stage in
+        let password = stage.directory + "/password"
+        try "secret\n".write(toFile: password, atomically: true, encoding: .utf8)
+        chmod(password, 0o600)
+        stage.more =
+            "[[login]]\nname = \"hop\"\nuser = \"u\"\npassword_file = \"\(password)\"\n"
+            + route(
+                "first",
+                "domains = [\"*\"]",
+                hosts(stage, 11),
+                "login = \"hop\"",
+                "fallback = \"second\""
+            ) + route("second", hosts(stage, 12))
+        let first = try stage.peer(11)
+        let second = try stage.peer(12)
+        try stage.start()
+        chmod(password, 0o644)
+        let id = try stage.submit(to: "bob@example.test")
+        #expect(try stage.outcome("deferred", of: id)["because"] == "login-unavailable")
+        try second.mail(1)
+        #expect(first.accepted.isEmpty)
+        // All three attempts of the first route are used up, and the fourth was the fallback's.
+        #expect(try stage.outcome("delivered", of: id)["attempt"] == "4")
+    }
+}

@@ -1,0 +1,88 @@
+// Routes change, by the operator's hand or because attempts were in vain: recipients that wait move to
+// other next hops.
+
+import EkidenMail
+
+/// Where a recipient goes from now on.
+package struct NewHop: Sendable, Equatable {
+    package let hop: NextHop
+    /// Due now, whatever it waited for.
+    package let isAtOnce: Bool
+
+    package init(_ hop: NextHop, isAtOnce: Bool = false) {
+        self.hop = hop
+        self.isAtOnce = isAtOnce
+    }
+}
+
+extension Scheduler {
+    /// Asks of each recipient that waits, is ready or held where it goes; what is in flight stays.
+    /// - Parameter goes: by the recipient's index and its next hop; nil: as it does.
+    /// - Returns: true when some are in flight, who are to be asked about when they are back.
+    @discardableResult
+    package func reroute(
+        _ message: QueueID,
+        at: Moment,
+        _ goes: (_ recipient: Int, _ hop: NextHop) -> NewHop?
+    ) -> Bool {
+        guard let number = ledger.find(message) else { return false }
+        var someFly = false
+        for group in ledger.groupNumbers(of: number) {
+            if ledger.groups[group].place == .inFlight { someFly = true }
+            if [.waiting, .queued, .held].contains(ledger.groups[group].place) {
+                reroute(group, at: at, goes)
+            }
+        }
+        return someFly
+    }
+
+    private func reroute(
+        _ group: UInt32,
+        at: Moment,
+        _ goes: (_ recipient: Int, _ hop: NextHop) -> NewHop?
+    ) {
+        let old = ledger.groups[group]
+        let from = hops[old.hop].key
+        var parts: [(to: NewHop?, recipients: [UInt32])] = []
+        for recipient in ledger.recipients(group) {
+            let to = goes(Int(recipient), from)
+            if let index = parts.firstIndex(where: { $0.to == to }) {
+                parts[index].recipients.append(recipient)
+            } else {
+                parts.append((to, [recipient]))
+            }
+        }
+        if parts.count == 1, parts[0].to == nil { return }
+        switch old.place {
+        case .waiting: unwait(group)
+        case .queued: unqueue(group)
+        case .held, .inFlight, .vacant: break
+        }
+        ledger.setRecipients(group, parts[0].recipients)
+        var numbers = [group]
+        for part in parts.dropFirst() {
+            let another = ledger.addGroup(
+                message: old.message,
+                hop: old.hop,
+                recipients: part.recipients
+            )
+            ledger.groups[another].place = old.place
+            ledger.groups[another].wasTried = old.wasTried
+            hops[old.hop].groups += 1
+            numbers.append(another)
+        }
+        for (number, part) in zip(numbers, parts) {
+            var due = old.place == .queued ? at.instant : Instant(nanoseconds: old.due)
+            if let to = part.to {
+                hops[old.hop].groups -= 1
+                let hop = intern(to.hop)
+                ledger.groups[number].hop = hop
+                hops[hop].groups += 1
+                if to.isAtOnce { due = at.instant }
+            }
+            let because = part.to?.isAtOnce == true ? .routeFallback : old.reason
+            settle(number, due: due, because: because, at: at)
+        }
+        if hops[old.hop].groups == 0 { retireHop(old.hop) }
+    }
+}
