@@ -187,7 +187,21 @@ class Maildirs:
                 yield file.read().replace(b"\r\n", b"\n")
 
 
-class Dovecot:
+class Server:
+    program = user = ""
+
+    def missing(self, root):
+        if not found(self.program, root):
+            return "it is not installed"
+        try:
+            pwd.getpwnam(self.user)
+        except KeyError:
+            return f"there is no user {self.user}"
+        return None
+
+
+class Dovecot(Server):
+    user = "dovecot"
     name, program, domain = "dovecot", "dovecot", "inside.test"
 
     def begin(self, bed):
@@ -274,7 +288,8 @@ service auth {{
         return [m for m in by_pop if m in by_imap] if len(by_imap) >= len(by_pop) else []
 
 
-class Postfix:
+class Postfix(Server):
+    user = "postfix"
     name, program, domain = "postfix", "postfix", "inside.test"
 
     def begin(self, bed):
@@ -343,12 +358,13 @@ smtpd_recipient_restrictions =
         return list(self.reader.messages(user))
 
 
-class Exim:
+class Exim(Server):
+    user = "Debian-exim"
     name, program, domain = "exim", "exim4", "inside.test"
 
     def begin(self, bed):
         self.bed, self.port = bed, free_port()
-        folder = bed.folder("exim-mail", "mail")
+        folder = bed.folder("exim-mail", "Debian-exim")
         spool = bed.folder("exim-spool", "Debian-exim")
         bed.write("exim.conf", f"""
 exim_path = {found(self.program, bed.options.root)}
@@ -365,6 +381,7 @@ acl_smtp_rcpt = rcpt
 acl_smtp_data = accept
 message_size_limit = 50M
 never_users =
+deliver_drop_privilege = true
 begin acl
 rcpt:
   require domains = inside.test
@@ -379,13 +396,13 @@ boxes:
 begin transports
 maildir:
   driver = appendfile
-  directory = {folder}/$local_part
+  directory = {folder}/$local_part_data
   maildir_format
-  user = mail
-  group = mail
+  user = Debian-exim
+  group = Debian-exim
   create_directory
 """)
-        # Exim takes a configuration other than its own from root alone, and then stays root.
+        # With a configuration other than its own Exim is its own user for good, and delivers as that.
         bed.start("exim-start", [found(self.program, bed.options.root), "-C",
                                  bed.path("exim.conf"), "-bdf", "-q1s"])
         eventually("Exim listens", lambda: answers(self.port))
@@ -467,8 +484,9 @@ def main():
         for server in (Dovecot(), Postfix(), Exim()):
             if server.name not in options.only.split(","):
                 continue
-            if not found(server.program, options.root):
-                print(f"skipped {server.name}: it is not installed")
+            missing = server.missing(options.root)
+            if missing:
+                print(f"skipped {server.name}: {missing}")
                 continue
             try:
                 tour.visit(server)
