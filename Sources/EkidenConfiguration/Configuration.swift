@@ -8,6 +8,7 @@ import EkidenMail
 package struct Configuration: Sendable, Equatable {
     package var relay: Relay
     package var log = Log()
+    package var history = History()
     package var control = Control()
     package var certificates: [Certificate] = []
     /// At least one.
@@ -98,6 +99,12 @@ extension Configuration {
     package struct Log: Sendable, Equatable {
         package var format = LogFormat.text
         package var level = EventLevel.info
+    }
+
+    package struct History: Sendable, Equatable {
+        /// Zero: none is kept.
+        package var keep: Duration = .seconds(14 * 86_400)
+        package var maxSize = 512 << 20
     }
 
     package struct Control: Sendable, Equatable {

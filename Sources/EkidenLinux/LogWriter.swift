@@ -26,22 +26,37 @@ package final class LogWriter: EventSink {
     private let descriptor: Int32
     private let format: Atomic<Bool>
     private let threshold: Atomic<Int>
+    /// Taken by the writing thread for its work, and for a moment to change its settings.
+    private let history: Mutex<History?>
+    private let keepsHistory: Atomic<Bool>
     private let writer = WorkQueue(name: "log", threads: 1)
 
-    package init(descriptor: Int32 = 2, format: Format = .text, level: EventLevel = .info) {
+    package init(
+        descriptor: Int32 = 2,
+        format: Format = .text,
+        level: EventLevel = .info,
+        history settings: HistorySettings? = nil
+    ) {
+        history = Mutex(settings.map { History($0) })
+        keepsHistory = Atomic((settings?.keep ?? .zero) > .zero)
         self.descriptor = descriptor
         self.format = Atomic(format == .json)
         threshold = Atomic(Self.rank(level))
     }
 
     /// Takes other settings from now on.
-    package func reconfigure(format: Format, level: EventLevel) {
+    package func reconfigure(format: Format, level: EventLevel, history settings: HistorySettings) {
+        history.withLock { $0?.reconfigure(settings) }
+        keepsHistory.store(settings.keep > .zero, ordering: .relaxed)
         self.format.store(format == .json, ordering: .relaxed)
         threshold.store(Self.rank(level), ordering: .relaxed)
     }
 
     package func emit(_ event: Event, at time: WallTime) {
-        guard Self.rank(event.level) >= threshold.load(ordering: .relaxed) else { return }
+        guard isLogged(event) || keepsHistory.load(ordering: .relaxed) && event.belongsToHistory
+        else {
+            return
+        }
         let mustStart = state.withLock { state in
             guard state.events.count < Self.eventsMax else {
                 state.dropped += 1
@@ -69,13 +84,15 @@ package final class LogWriter: EventSink {
             if events.isEmpty, dropped == 0 { return }
             var out = BytesBuilder(capacity: 256 * (events.count + 1))
             let isJSON = format.load(ordering: .relaxed)
+            var kept = BytesBuilder(capacity: 256)
+            let keeps = keepsHistory.load(ordering: .relaxed)
             for (event, time) in events {
-                if isJSON {
-                    event.writeJSON(at: time, to: &out)
-                } else {
-                    event.writeText(at: time, to: &out)
-                }
+                if keeps, event.belongsToHistory { event.writeJSON(at: time, to: &kept) }
+                guard isLogged(event) else { continue }
+                event.write(asJSON: isJSON, at: time, to: &out)
             }
+            let word = keep(kept.finish())
+            word?.write(asJSON: isJSON, at: LinuxClock.wall(), to: &out)
             if dropped > 0 {
                 let lost = Event.notice(
                     .init(
@@ -84,15 +101,25 @@ package final class LogWriter: EventSink {
                         "\(dropped) events were not logged: the reader of the log is too slow"
                     )
                 )
-                if isJSON {
-                    lost.writeJSON(at: LinuxClock.wall(), to: &out)
-                } else {
-                    lost.writeText(at: LinuxClock.wall(), to: &out)
-                }
+                lost.write(asJSON: isJSON, at: LinuxClock.wall(), to: &out)
             }
             write(out.finish())
             // Lines come in bursts; a short pause makes one write of many.
             if events.count > 8 { usleep(1000) }
+        }
+    }
+
+    private func isLogged(_ event: Event) -> Bool {
+        Self.rank(event.level) >= threshold.load(ordering: .relaxed)
+    }
+
+    private func keep(_ lines: Bytes) -> Event? {
+        if lines.isEmpty { return nil }
+        return history.withLock { history in
+            guard var open = history.take() else { return nil }
+            let word = open.append(lines, at: LinuxClock.wall())
+            history = consume open
+            return word
         }
     }
 
@@ -112,5 +139,11 @@ package final class LogWriter: EventSink {
 
     private static func rank(_ level: EventLevel) -> Int {
         EventLevel.allCases.firstIndex(of: level) ?? 0
+    }
+}
+
+extension Event {
+    fileprivate func write(asJSON isJSON: Bool, at time: WallTime, to out: inout BytesBuilder) {
+        if isJSON { writeJSON(at: time, to: &out) } else { writeText(at: time, to: &out) }
     }
 }

@@ -87,6 +87,8 @@ package enum Event: Sendable {
         /// What TLS the connection had; nil: none.
         package var tls: TLSFacts?
         package var reason: Reason
+        /// Where it failed; nil: it did not.
+        package var step: DeliveryStep?
         /// The peer's words or ours, one line.
         package var words: String
         /// When it is tried next; nil when final.
@@ -104,6 +106,7 @@ package enum Event: Sendable {
             transferTime: Duration,
             tls: TLSFacts? = nil,
             reason: Reason,
+            step: DeliveryStep? = nil,
             words: String,
             next: WallTime?
         ) {
@@ -119,6 +122,7 @@ package enum Event: Sendable {
             self.transferTime = transferTime
             self.tls = tls
             self.reason = reason
+            self.step = step
             self.words = words
             self.next = next
         }

@@ -32,7 +32,7 @@ extension Event {
         switch self {
         case .accepted, .moved: .info
         case .attempt(let a):
-            a.status == .delivered || a.status == .deferred ? .info : .warning
+            a.status == .bounced || a.status == .expired ? .warning : .info
         case .rejected, .login: .info
         case .site(let s): s.state == "open" ? .info : .warning
         case .notice(let n): n.level
@@ -113,6 +113,7 @@ extension Event {
             )
         ]
         if e.status != .delivered { fields.append(.text("because", e.reason.rawValue)) }
+        if let step = e.step { fields.append(.text("step", step.rawValue)) }
         fields.append(.text("reply", e.words))
         if let next = e.next { fields.append(.text("next", next.timestamp)) }
         return fields

@@ -101,12 +101,18 @@ package struct Judgement: Sendable {
         _ bounced: inout [ReportItem],
         _ delayed: inout [ReportItem]
     ) {
-        let attempts = status(recipient).attempts + 1
-        let words = Self.words(failure)
         switch Classification.action(for: failure, isLastHost: true) {
         case .stop: ownFault(failure, of: recipient, &verdict)
         case .discard:
-            note(&verdict, recipient, .removed, failure.reason, host(failure), words)
+            note(
+                &verdict,
+                recipient,
+                .removed,
+                failure.reason,
+                host(failure),
+                Self.words(failure),
+                step: failure.step
+            )
         case .hold:
             // Nothing was tried, so there is nothing to record but the hold.
             verdict.hold = failure.reason
@@ -116,34 +122,43 @@ package struct Judgement: Sendable {
         case .awaitRepair:
             later(failure, of: recipient, &verdict, &delayed, waiting: settings.repair)
         case .bounceRecipients:
-            note(&verdict, recipient, .failed, failure.reason, host(failure), words)
-            bounced.append(
-                ReportItem(
-                    recipient: recipient.address,
-                    index: recipient.index,
-                    action: .failed,
-                    failure: failure,
-                    lastAttempt: now,
-                    attempts: attempts
-                )
-            )
+            end(failure, of: recipient, as: .failed, &verdict, &bounced)
         case .nextHost, .deferRecipients, .deferAll, .againNow:
             if !expiryIsPaused, age >= lifetime {
-                note(&verdict, recipient, .expired, failure.reason, host(failure), words)
-                bounced.append(
-                    ReportItem(
-                        recipient: recipient.address,
-                        index: recipient.index,
-                        action: .expired,
-                        failure: failure,
-                        lastAttempt: now,
-                        attempts: attempts
-                    )
-                )
+                end(failure, of: recipient, as: .expired, &verdict, &bounced)
             } else {
                 later(failure, of: recipient, &verdict, &delayed)
             }
         }
+    }
+
+    /// Given up, at once or after its lifetime; its sender hears of it.
+    private func end(
+        _ failure: Failure,
+        of recipient: JobRecipient,
+        as action: ReportItem.Action,
+        _ verdict: inout Verdict,
+        _ bounced: inout [ReportItem]
+    ) {
+        note(
+            &verdict,
+            recipient,
+            action == .expired ? .expired : .failed,
+            failure.reason,
+            host(failure),
+            Self.words(failure),
+            step: failure.step
+        )
+        bounced.append(
+            ReportItem(
+                recipient: recipient.address,
+                index: recipient.index,
+                action: action,
+                failure: failure,
+                lastAttempt: now,
+                attempts: status(recipient).attempts + 1
+            )
+        )
     }
 
     private func isForAgain(_ failure: Failure) -> Bool {
@@ -191,6 +206,7 @@ package struct Judgement: Sendable {
             failure.reason,
             host(failure),
             Self.words(failure),
+            step: failure.step,
             wait: wait,
             notifies: notifies,
             counts: repair == nil
@@ -229,6 +245,7 @@ package struct Judgement: Sendable {
                 failure.reason,
                 host(failure),
                 Self.words(failure),
+                step: failure.step,
                 next: next
             )
         )
@@ -242,6 +259,7 @@ package struct Judgement: Sendable {
         _ reason: Reason,
         _ host: PeerHost?,
         _ words: String,
+        step: DeliveryStep? = nil,
         wait: Duration? = nil,
         notifies: Bool = false,
         counts: Bool = true
@@ -275,7 +293,9 @@ package struct Judgement: Sendable {
             case .removed: .discarded
             case .expired: .expired
             }
-        verdict.events.append(event(recipient, status, reason, host, line, next: next))
+        verdict.events.append(
+            event(recipient, status, reason, host, line, step: step, next: next)
+        )
     }
 
     /// The host whose words count: the failure's own, else the last one.
@@ -287,6 +307,7 @@ package struct Judgement: Sendable {
         _ reason: Reason,
         _ host: PeerHost?,
         _ words: String,
+        step: DeliveryStep? = nil,
         next: WallTime?
     ) -> Event {
         let spent = report.connectTime + report.transferTime
@@ -304,6 +325,7 @@ package struct Judgement: Sendable {
                 transferTime: report.transferTime,
                 tls: report.tls,
                 reason: reason,
+                step: step,
                 words: words,
                 next: next
             )

@@ -16,7 +16,7 @@ var commandTree: Command {
         ],
         subcommands: [
             serveCommand,
-            configCommand, queueCommand, statusCommand, reloadCommand, suspendCommand,
+            configCommand, queueCommand, traceCommand, statusCommand, reloadCommand, suspendCommand,
             resumeCommand, confirmClockCommand, allowCommand, userCommand, spoolCommand,
             sinkCommand,
             benchCommand, versionCommand, helpCommand,

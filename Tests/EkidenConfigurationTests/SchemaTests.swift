@@ -62,7 +62,8 @@ extension TestFiles {
         #expect(Set(paths).count == paths.count)
         #expect(
             Schema.sections.map(\.name) == [
-                "relay", "log", "control", "certificate", "listener", "rate", "list", "auth",
+                "relay", "log", "history", "control", "certificate", "listener", "rate", "list",
+                "auth",
                 "certificate_user",
                 "rewriting", "spool", "retry", "sites", "site", "route", "tls_policy",
                 "login", "resolver", "delivery", "bounces",

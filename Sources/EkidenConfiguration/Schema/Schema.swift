@@ -3,7 +3,8 @@
 
 package enum Schema {
     static let sections: [SectionSchema] = [
-        relay, log, control, certificate, listener, rate, list, auth, certificateUser, rewriting,
+        relay, log, history, control, certificate, listener, rate, list, auth, certificateUser,
+        rewriting,
         spool,
         retry,
         sites, site, route, tlsPolicy, hopLogin,

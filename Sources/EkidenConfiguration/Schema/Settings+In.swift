@@ -79,6 +79,31 @@ extension Schema {
         ]
     )
 
+    static let history = SectionSchema.table(
+        "history",
+        \.history,
+        """
+        What became of messages, for `ekiden trace`: kept in the spool's directory history after they \
+        have left.
+        """,
+        [
+            Setting(
+                "keep",
+                \.keep,
+                .time(.zero ... .seconds(10 * 365 * 86_400)),
+                example: #""30d""#,
+                "How long it is kept; \"0s\": there is none."
+            ),
+            Setting(
+                "max_size",
+                \.maxSize,
+                .size(1 << 20...1 << 50),
+                example: #""2GiB""#,
+                "How much of the disk it may take; the oldest goes first. A message takes some 700 bytes."
+            ),
+        ]
+    )
+
     static let control = SectionSchema.table(
         "control",
         \.control,

@@ -25,7 +25,8 @@ final class Daemon: Sendable {
         self.source = source
         log = LogWriter(
             format: configuration.log.format == .json ? .json : .text,
-            level: configuration.log.level
+            level: configuration.log.level,
+            history: configuration.historySettings
         )
     }
 
@@ -132,7 +133,11 @@ final class Daemon: Sendable {
             let next = inspection.configuration
             let result = await relay.reload(next)
             guard case .success = result else { return result }
-            log.reconfigure(format: next.log.format == .json ? .json : .text, level: next.log.level)
+            log.reconfigure(
+                format: next.log.format == .json ? .json : .text,
+                level: next.log.level,
+                history: next.historySettings
+            )
             names.withLock { $0 }?.replace(nameServers(next))
             return result
         case .failure(let problem):
@@ -173,5 +178,16 @@ private final class Once<Value: Sendable>: Sendable {
             bell.wait()
             if let value = value.withLock({ $0 }) { return value }
         }
+    }
+}
+
+extension Configuration {
+    /// Where `serve` writes the history and `trace` reads it.
+    var historySettings: HistorySettings {
+        HistorySettings(
+            directory: spool.directory + "/history",
+            keep: history.keep,
+            maxBytes: history.maxSize
+        )
     }
 }
