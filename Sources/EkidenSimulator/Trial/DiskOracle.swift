@@ -220,6 +220,10 @@ extension QueuedMessage {
     /// What the index has and, after "in the log", what a start would find.
     fileprivate func difference(from logged: QueuedMessage?) -> String {
         guard let logged else { return "in the index alone" }
+        if origin != logged.origin || isReleased != logged.isReleased {
+            return "routed as \(origin), released \(isReleased), in the log \(logged.origin), "
+                + "\(logged.isReleased)"
+        }
         if hold != logged.hold {
             return "\(Self.words(hold)), in the log \(Self.words(logged.hold))"
         }

@@ -15,6 +15,7 @@ package struct Letter: Sendable {
     let header: [UInt8]
     let body: [UInt8]
     var wishes = LetterWishes()
+    var isBulk = false
 }
 
 /// A recipient of one accepted copy of a letter.
@@ -44,6 +45,8 @@ final class HostTransaction {
     let boot: Int
     /// Under TLS.
     let isSecure: Bool
+    /// What the relay called itself.
+    let helo: String
     /// The host knows DSN: how the sender hears of success is its business.
     let toldDSN: Bool
     /// When the relay's next word on the connection came: it had read our reply. nil: never.
@@ -53,8 +56,10 @@ final class HostTransaction {
         takenAt: Instant,
         boot: Int,
         isSecure: Bool = false,
-        toldDSN: Bool = false
+        toldDSN: Bool = false,
+        helo: String = "relay.test"
     ) {
+        self.helo = helo
         self.toldDSN = toldDSN
         self.host = host
         self.takenAt = takenAt
@@ -90,6 +95,10 @@ package final class Ledger {
     var perhapsRemoved: Set<Place> = []
     /// From a confirmed hold to the request of its release.
     var heldSince: [String: Instant] = [:]
+    /// An operator asked to let them go.
+    var releaseAsked: Set<String> = []
+    /// An operator let go whatever was held, and will again.
+    var isAllReleased = false
     /// Held at any time, perhaps without a confirmation.
     var everHeld: Set<String> = []
     /// The relay's word that it made a report, and what it is about.

@@ -175,6 +175,8 @@ extension Town {
             if ledger.relayedReports.contains(place) || ledger.untold.contains(place.id)
                 || ledger.toldInstead.contains(place.id) || ledger.removed[place] != nil
                 || ledger.perhapsRemoved.contains(place)
+                // The host took it, its answer was lost, and the next attempt failed for good.
+                || ledger.failureReports[place] != nil
             {
                 continue
             }

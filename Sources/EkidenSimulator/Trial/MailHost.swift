@@ -173,6 +173,7 @@ struct HostSession: ~Copyable {
     /// EHLO was said, and answered.
     private var isExtended = false
     private var heard = HeardParameters()
+    private var helo = ""
 
     private static let patience = Duration.seconds(900)
 
@@ -192,8 +193,11 @@ struct HostSession: ~Copyable {
             last?.settledAt = last?.settledAt ?? host.shared.world.instant
             let verb = line.prefix(4).uppercased()
             switch verb {
-            case "EHLO": isExtended = try await answer(.hello, capabilities)
+            case "EHLO":
+                helo = String(line.dropFirst(5))
+                isExtended = try await answer(.hello, capabilities)
             case "HELO":
+                helo = String(line.dropFirst(5))
                 isExtended = false
                 try await answer(.hello, "250 \(host.name)")
             case "STAR": try await startTLS()
@@ -358,7 +362,8 @@ struct HostSession: ~Copyable {
             takenAt: host.shared.world.instant,
             boot: boot,
             isSecure: isSecure,
-            toldDSN: heard.offersDSN
+            toldDSN: heard.offersDSN,
+            helo: helo
         )
         host.shared.arrived(message, from: sender, to: recipients, transaction, heard)
         return transaction

@@ -26,7 +26,7 @@ extension Town {
                     await act(.delete, id, relay)
                 }
             case .release:
-                for id in ledger.everHeld.sorted() { await act(.release, id, relay) }
+                for id in toBeReleased() { await act(.release, id, relay) }
             case .suspend: _ = try? await ask(.suspend(site: site, seconds: 600), relay)
             case .resume: _ = try? await ask(.resume(site: site), relay)
             case .reload: _ = try? await ask(.reload, relay)
@@ -53,7 +53,10 @@ extension Town {
         let places = copy.recipients.map { Place(id: id, recipient: $0) }
         // Whatever becomes of the request, from here on it may have happened.
         if action == .delete { ledger.perhapsRemoved.formUnion(places) }
-        if action == .release { ledger.heldSince[id] = nil }
+        if action == .release {
+            ledger.heldSince[id] = nil
+            ledger.releaseAsked.insert(id)
+        }
         if action == .hold { ledger.everHeld.insert(id) }
         let boot = machine.boot
         let done: Bool

@@ -34,6 +34,7 @@ extension Town {
         pacedArrival(recipients, transaction)
         checkParameters(letter, heard, recipients)
         guard let id = checkContent(message, letter) else { return }
+        checkRoutes(letter, id, recipients, transaction)
         for recipient in recipients {
             let place = Place(id: id, recipient: recipient)
             if !letter.recipients.contains(recipient) {

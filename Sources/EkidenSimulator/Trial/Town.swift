@@ -172,7 +172,7 @@ package final class Town: @unchecked Sendable {
         let sites = sitesEver[host.name, default: []]
         let allowed = sites.reduce(0) { sum, site in
             let own = site.hasPrefix(PacedSite.name) ? plan.pacedSite?.connectionsMax : nil
-            return sum + (own ?? plan.connectionsMax)
+            return sum + (own ?? plan.connectionsMax) * plan.routes.sitesOfHosts
         }
         // Faulty name servers make more sites than the plan has.
         if counts["names", default: 0] > 0 { return }
@@ -305,6 +305,7 @@ package final class Town: @unchecked Sendable {
         world.schedule(after: .seconds(60)) { [unowned self] in
             if isOver { return }
             operate(.release)
+            releaseAll()
             operate(.resume)
             machine.with { [unowned self] relay in
                 let isDone =

@@ -79,6 +79,7 @@ extension TrialPlan {
         connections_max = \(connectionsMax)
         \(pacedSite?.configuration ?? "")
         \(outboundTLSSettings)
+        \(routes.configuration)
         """
     }
 }

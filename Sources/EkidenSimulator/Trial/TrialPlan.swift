@@ -123,6 +123,7 @@ package struct TrialPlan {
     let lifetime: Duration
     let ceiling: Duration
     var domains: [TrialDomain] = []
+    var routes = TrialRoutes()
     /// Domains under a rule of the operator's.
     var pacedSite: PacedSite?
     var hostCount = 0
@@ -176,6 +177,7 @@ package struct TrialPlan {
         drawOutboundTLS()
         drawExtensions()
         pacedSite = PacedSite.draw(domains, Self.ways(seed, 1002))
+        routes = TrialRoutes.draw(domains, Self.ways(seed, 1003))
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
     }
@@ -309,13 +311,16 @@ package struct TrialPlan {
         let size = random.pick([0, 100, 100, 1000, 1000, 4000, 4000, 20_000, 50_000])
         let wishes = LetterWishes.draw(key, recipients, Self.ways(seed, 2000 + key))
         if wishes.isInternational { header += "X-Word: Gr\u{fc}\u{df}e, \u{4f60}\u{597d}\r\n" }
+        let isBulk = routes.hasStream && Self.ways(seed, 4000 + key).once(in: 3)
+        if isBulk { header += TrialRoutes.streamField + "\r\n" }
         return Letter(
             key: key,
             sender: sender,
             recipients: recipients,
             header: Array(header.utf8),
             body: Self.drawBody(size, random),
-            wishes: wishes
+            wishes: wishes,
+            isBulk: isBulk
         )
     }
 
