@@ -17,6 +17,7 @@ enum Check {
         helloChecks(configuration, &loading)
         spool(configuration, &loading)
         retry(configuration, &loading)
+        retryRules(configuration, &loading)
         sites(configuration, &loading)
         routes(configuration, &loading)
         siteRules(configuration, &loading)
@@ -347,6 +348,38 @@ enum Check {
                 at: loading.position(of: "sites.backoff_first"),
                 "sites.backoff_first is longer than sites.backoff_ceiling; lower it"
             )
+        }
+    }
+
+    private static func retryRules(_ c: Configuration, _ loading: inout Loading) {
+        var names: Set<String> = []
+        for (index, rule) in c.retryRules.enumerated() {
+            let path = "retry_rule[\(index)]"
+            if !names.insert(rule.name).inserted {
+                loading.error(
+                    at: loading.position(of: path + ".name"),
+                    "there is already a retry rule \"\(rule.name)\"; give this one another name"
+                )
+            }
+            if rule.first == nil, rule.ceiling == nil {
+                loading.error(
+                    at: loading.position(of: path + ".name"),
+                    "retry rule \"\(rule.name)\" changes nothing; set first or ceiling"
+                )
+            }
+            if let first = rule.first, let ceiling = rule.ceiling, first > ceiling {
+                loading.error(
+                    at: loading.position(of: path + ".first"),
+                    "retry_rule.first is longer than ceiling; lower it"
+                )
+            }
+            for name in rule.routes where c.routes.route(named: name) == nil {
+                loading.error(
+                    at: loading.position(of: path + ".routes"),
+                    "there is no route \"\(name)\""
+                        + Suggestion.question(name, among: c.routes.all.map(\.name))
+                )
+            }
         }
     }
 

@@ -22,6 +22,7 @@ package struct Configuration: Sendable, Equatable {
     package var retry = Retry()
     package var sites = Sites()
     package var siteRules: [SiteRule] = []
+    package var retryRules: [RetryRule] = []
     package var routes = RouteTable()
     package var tlsRules: [TLSRule] = []
     package var hopLogins: [HopLogin] = []
@@ -99,6 +100,17 @@ extension Configuration {
     package struct Log: Sendable, Equatable {
         package var format = LogFormat.text
         package var level = EventLevel.info
+    }
+
+    /// `[[retry_rule]]`: waits of their own for some classes of failure.
+    package struct RetryRule: Sendable, Equatable {
+        package var name = ""
+        package var classes: [FailureClass] = []
+        /// Names of routes; none: all mail.
+        package var routes: [String] = []
+        /// nil: as `retry` or the route has it.
+        package var first: Duration?
+        package var ceiling: Duration?
     }
 
     package struct History: Sendable, Equatable {

@@ -89,6 +89,7 @@ package enum Event: Sendable {
         package var reason: Reason
         /// Where it failed; nil: it did not.
         package var step: DeliveryStep?
+        package var failureClass: FailureClass?
         /// The peer's words or ours, one line.
         package var words: String
         /// When it is tried next; nil when final.
@@ -107,6 +108,7 @@ package enum Event: Sendable {
             tls: TLSFacts? = nil,
             reason: Reason,
             step: DeliveryStep? = nil,
+            failureClass: FailureClass? = nil,
             words: String,
             next: WallTime?
         ) {
@@ -123,6 +125,7 @@ package enum Event: Sendable {
             self.tls = tls
             self.reason = reason
             self.step = step
+            self.failureClass = failureClass
             self.words = words
             self.next = next
         }

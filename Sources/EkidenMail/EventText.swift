@@ -113,6 +113,9 @@ extension Event {
             )
         ]
         if e.status != .delivered { fields.append(.text("because", e.reason.rawValue)) }
+        if let failureClass = e.failureClass {
+            fields.append(.text("class", failureClass.rawValue))
+        }
         if let step = e.step { fields.append(.text("step", step.rawValue)) }
         fields.append(.text("reply", e.words))
         if let next = e.next { fields.append(.text("next", next.timestamp)) }

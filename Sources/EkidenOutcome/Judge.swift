@@ -111,7 +111,7 @@ package struct Judgement: Sendable {
                 failure.reason,
                 host(failure),
                 Self.words(failure),
-                step: failure.step
+                at: failure
             )
         case .hold:
             // Nothing was tried, so there is nothing to record but the hold.
@@ -147,7 +147,7 @@ package struct Judgement: Sendable {
             failure.reason,
             host(failure),
             Self.words(failure),
-            step: failure.step
+            at: failure
         )
         bounced.append(
             ReportItem(
@@ -176,7 +176,7 @@ package struct Judgement: Sendable {
         let before = status(recipient)
         let wait =
             repair
-            ?? settings.delay(
+            ?? settings.waits(of: FailureClasses.of(failure)).delay(
                 attempts: before.attempts + 1,
                 draw: draw,
                 untilEnd: expiryIsPaused ? nil : lifetime - age
@@ -206,7 +206,7 @@ package struct Judgement: Sendable {
             failure.reason,
             host(failure),
             Self.words(failure),
-            step: failure.step,
+            at: failure,
             wait: wait,
             notifies: notifies,
             counts: repair == nil
@@ -245,7 +245,7 @@ package struct Judgement: Sendable {
                 failure.reason,
                 host(failure),
                 Self.words(failure),
-                step: failure.step,
+                at: failure,
                 next: next
             )
         )
@@ -259,7 +259,7 @@ package struct Judgement: Sendable {
         _ reason: Reason,
         _ host: PeerHost?,
         _ words: String,
-        step: DeliveryStep? = nil,
+        at failure: Failure? = nil,
         wait: Duration? = nil,
         notifies: Bool = false,
         counts: Bool = true
@@ -294,7 +294,7 @@ package struct Judgement: Sendable {
             case .expired: .expired
             }
         verdict.events.append(
-            event(recipient, status, reason, host, line, step: step, next: next)
+            event(recipient, status, reason, host, line, at: failure, next: next)
         )
     }
 
@@ -307,7 +307,7 @@ package struct Judgement: Sendable {
         _ reason: Reason,
         _ host: PeerHost?,
         _ words: String,
-        step: DeliveryStep? = nil,
+        at failure: Failure? = nil,
         next: WallTime?
     ) -> Event {
         let spent = report.connectTime + report.transferTime
@@ -325,7 +325,8 @@ package struct Judgement: Sendable {
                 transferTime: report.transferTime,
                 tls: report.tls,
                 reason: reason,
-                step: step,
+                step: failure?.step,
+                failureClass: failure.map { FailureClasses.of($0) },
                 words: words,
                 next: next
             )

@@ -13,6 +13,8 @@ package struct RetrySettings: Sendable, Equatable {
     package var nullSenderLifetime: Duration = .seconds(86_400)
     /// nil: no delay notices.
     package var delayNoticeAfter: Duration? = .seconds(4 * 3600)
+    /// Waits of their own for some classes of failure.
+    package var classes: [FailureClass: Waits] = [:]
     /// The wait when the fault was ours.
     package var ownFault: Duration = .seconds(60)
     /// The wait while a next hop waits to be mended; its mail comes forward as soon as it is.
@@ -24,6 +26,24 @@ package struct RetrySettings: Sendable, Equatable {
     package var postmaster: Address?
 
     package init() {}
+
+    package struct Waits: Sendable, Equatable {
+        package var first: Duration
+        package var ceiling: Duration
+        package init(first: Duration, ceiling: Duration) {
+            self.first = first
+            self.ceiling = ceiling
+        }
+    }
+
+    /// What holds for failures of that class.
+    func waits(of failureClass: FailureClass) -> RetrySettings {
+        guard let own = classes[failureClass] else { return self }
+        var settings = self
+        settings.first = own.first
+        settings.ceiling = own.ceiling
+        return settings
+    }
 
     package func lifetime(of sender: ReversePath) -> Duration {
         sender.isNull ? nullSenderLifetime : lifetime

@@ -88,7 +88,34 @@ final class RelaySettings: Sendable {
         retry.delayNoticeAfter = own.delayNoticeAfter > .zero ? own.delayNoticeAfter : nil
         retry.ownFault = own.ownFault
         retry.postmaster = configuration.relay.postmaster
+        retry.classes = waits(for: hop, retry)
         return retry
+    }
+
+    /// By class of failure: the first rule that fits, and short waits for who is greylisted.
+    private func waits(
+        for hop: NextHop,
+        _ usual: RetrySettings
+    ) -> [FailureClass: RetrySettings.Waits] {
+        var classes: [FailureClass: RetrySettings.Waits] = [
+            .greylisted: RetrySettings.Waits(
+                first: min(usual.first, .seconds(120)),
+                ceiling: min(usual.ceiling, .seconds(900))
+            )
+        ]
+        for rule in configuration.retryRules.reversed() {
+            guard rule.routes.isEmpty || hop.route.map(rule.routes.contains) ?? false else {
+                continue
+            }
+            for failureClass in rule.classes {
+                let first = rule.first ?? min(usual.first, rule.ceiling ?? usual.first)
+                classes[failureClass] = RetrySettings.Waits(
+                    first: first,
+                    ceiling: max(rule.ceiling ?? usual.ceiling, first)
+                )
+            }
+        }
+        return classes
     }
 
     private static func scheduler(
@@ -105,7 +132,9 @@ final class RelaySettings: Sendable {
         scheduler.backOffCeiling = c.sites.backoffCeiling
         scheduler.rules = c.siteLimits
         scheduler.deadAddressMemory = c.sites.deadAddressTime
-        let ceilings = [c.retry.ceiling] + c.routes.all.compactMap(\.retryCeiling)
+        let ceilings =
+            [c.retry.ceiling] + c.routes.all.compactMap(\.retryCeiling)
+            + c.retryRules.flatMap { [$0.first, $0.ceiling].compactMap { $0 } }
         let longest = ceilings.reduce(.zero, max)
         scheduler.longestWait = longest + longest / 4
         return scheduler

@@ -65,7 +65,7 @@ extension TestFiles {
                 "relay", "log", "history", "control", "certificate", "listener", "rate", "list",
                 "auth",
                 "certificate_user",
-                "rewriting", "spool", "retry", "sites", "site", "route", "tls_policy",
+                "rewriting", "spool", "retry", "retry_rule", "sites", "site", "route", "tls_policy",
                 "login", "resolver", "delivery", "bounces",
                 "limits",
             ]
@@ -132,7 +132,8 @@ extension TestFiles {
 
             """
         #expect(text("retry.first") == expected)
-        #expect(text("first") == expected)
+        #expect(text("first").hasPrefix(expected))
+        #expect(text("lookup_timeout") == text("resolver.lookup_timeout"))
         #expect(text("spool.directory").contains("needs a restart"))
         #expect(text("relay.hostname").contains("default  the system's host name"))
         #expect(text("listener.listen").contains("none, must be given"))

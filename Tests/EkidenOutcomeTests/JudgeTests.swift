@@ -210,4 +210,32 @@ import Testing
         let odd = Judgement.oneLine("x" + long)
         #expect(odd.dropFirst().allSatisfy { $0 == "é" })
     }
+
+    @Test func aClassOfFailureMayHaveItsOwnWaits() {
+        let reply = Reply(450, EnhancedStatus(4, 2, 0), "Greylisted, come back")
+        let greylisted = Failure(
+            scope: .recipient,
+            isPermanent: false,
+            reason: .peerDeferred,
+            step: .recipient,
+            reply: reply,
+            status: EnhancedStatus(4, 2, 0)
+        )
+        var judgement = judgement([.failed(greylisted)])
+        judgement.draw = 0.5
+        #expect(
+            judgement.verdict().dispositions == [
+                .retry(after: .seconds(300), because: .peerDeferred)
+            ]
+        )
+        judgement.settings.classes = [
+            .greylisted: .init(first: .seconds(60), ceiling: .seconds(90))
+        ]
+        let verdict = judgement.verdict()
+        #expect(verdict.dispositions == [.retry(after: .seconds(60), because: .peerDeferred)])
+        #expect(
+            verdict.attempts[0].failureClass == .greylisted
+                && verdict.attempts[0].step == .recipient
+        )
+    }
 }

@@ -81,6 +81,36 @@ private func settings(_ toml: String) throws -> RelaySettings {
         #expect(settings.routes.route(for: Domain("Fast.Example"))?.name == "fast")
     }
 
+    @Test func `kinds of failure have waits of their own, the first rule that fits`() throws {
+        let usual = try settings("[retry]\nfirst = \"5m\"").retry(for: .route("x"))
+        #expect(usual.classes == [.greylisted: .init(first: .seconds(120), ceiling: .seconds(900))])
+        let settings = try settings(
+            """
+            [[route]]
+            name = "out"
+            domains = ["*"]
+            hosts = ["192.0.2.1"]
+            [[retry_rule]]
+            name = "out"
+            classes = ["mailbox-full", "greylisted"]
+            routes = ["out"]
+            first = "6h"
+            [[retry_rule]]
+            name = "full"
+            classes = ["mailbox-full"]
+            ceiling = "1m"
+            """
+        )
+        let out = settings.retry(for: .route("out")).classes
+        #expect(out[.mailboxFull] == .init(first: .seconds(21_600), ceiling: .seconds(21_600)))
+        #expect(out[.greylisted]?.first == .seconds(21_600))
+        let other = settings.retry(for: .domain(Domain("x.example"))).classes
+        #expect(other[.mailboxFull] == .init(first: .seconds(60), ceiling: .seconds(60)))
+        #expect(other[.greylisted] == usual.classes[.greylisted])
+        // Times in the spool that are further off than that are not believed.
+        #expect(settings.scheduler.longestWait >= .seconds(21_600))
+    }
+
     @Test func `a mail host at our own address is us only where we listen on its port`() throws {
         let local = NetworkPrefix.loopback
         let elsewhere = try settings("[[listener]]\nname = \"a\"\nlisten = [\"127.0.0.1:2525\"]")

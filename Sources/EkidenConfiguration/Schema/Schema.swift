@@ -6,7 +6,7 @@ package enum Schema {
         relay, log, history, control, certificate, listener, rate, list, auth, certificateUser,
         rewriting,
         spool,
-        retry,
+        retry, retryRule,
         sites, site, route, tlsPolicy, hopLogin,
         resolver,
         delivery,

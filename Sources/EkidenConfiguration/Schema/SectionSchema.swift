@@ -16,6 +16,7 @@ extension Configuration.RateLimit: NamedSection {}
 extension Configuration.SiteRule: NamedSection {}
 extension Configuration.TLSRule: NamedSection {}
 extension Configuration.HopLogin: NamedSection {}
+extension Configuration.RetryRule: NamedSection {}
 extension Route: NamedSection {}
 
 struct SectionSchema: Sendable {

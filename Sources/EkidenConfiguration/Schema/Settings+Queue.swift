@@ -81,6 +81,57 @@ extension Schema {
         ]
     )
 
+    static let retryRule = SectionSchema.list(
+        "retry_rule",
+        \.retryRules,
+        """
+        Waits of their own for some kinds of failure, such as greylisting. The first rule that fits \
+        counts. Without one, greylisted mail waits 2 minutes at first and at most 15, all other as \
+        retry or its route has it.
+        """,
+        [
+            Setting(
+                "name",
+                \.name,
+                .name,
+                example: #""full""#,
+                required: true,
+                "Names the rule in errors; no two may have the same."
+            ),
+            Setting(
+                "classes",
+                \.classes,
+                .list(.word, "classes", count: 1...20),
+                example: #"["mailbox-full"]"#,
+                required: true,
+                "Kinds of failure, as class in the log has them (docs/LOG.md)."
+            ),
+            Setting(
+                "routes",
+                \.routes,
+                .list(.name, "names", count: 0...100),
+                example: #"["smarthost"]"#,
+                "For mail of these routes alone."
+            ),
+            Setting(
+                "first",
+                \.first,
+                .optional(.time(waits)),
+                default: "retry.first",
+                example: #""30m""#,
+                "The wait after the first failed attempt."
+            ),
+            Setting(
+                "ceiling",
+                \.ceiling,
+                .optional(.time(waits)),
+                default: "retry.ceiling",
+                example: #""6h""#,
+                "The longest wait between two attempts."
+            ),
+        ]
+    )
+
     static let retry = SectionSchema.table(
         "retry",
         \.retry,
