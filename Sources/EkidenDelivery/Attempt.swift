@@ -151,14 +151,15 @@ extension DeliverySession {
         _ progress: inout AttemptProgress
     ) async -> Failure? {
         let began = loop.now()
-        guard door.leads(progress.job.nextHop, to: candidate.exchange) else {
-            return Self.routeChanged(candidate.host)
-        }
         let login: ClientLogin?
         do throws(LoginTrouble) {
             login = try await door.login(for: progress.job.nextHop)
         } catch {
             return Self.noLogin(error)
+        }
+        // After the login, so that it can't be of a configuration that has other hosts.
+        guard door.leads(progress.job.nextHop, to: candidate.exchange) else {
+            return Self.routeChanged(candidate.host)
         }
         let identity = door.identity(for: progress.job.nextHop)
         // A stop ends the wait for a host that does not answer, too.
@@ -250,18 +251,21 @@ extension DeliverySession {
     ) async {
         guard var current = peer.take() else { return }
         let policy = tlsPolicy(at: current.exchange, progress)
-        guard current.satisfies(policy), progress.job.site.has(current.exchange),
-            !isOld(current, for: progress.job),
-            current.loginName == door.loginName(for: progress.job.nextHop),
-            current.identity == door.identity(for: progress.job.nextHop),
-            door.leads(progress.job.nextHop, to: current.exchange)
-        else {
+        guard fits(current, policy, progress.job) else {
             // It was good enough for the mail before, which a rule may have for other hosts, or for
             // the configuration then.
+            let host = current.host
             await current.quit()
+            // Opened for this job, and meanwhile the configuration is another: no fault of the hosts.
+            if progress.sessions > 0 { progress.settle(Self.routeChanged(host)) }
             return
         }
         let isReused = current.transactions > 0 && progress.sessions == 0
+        if isReused, current.exchange.speaksLMTP, await current.connection.hasInput() {
+            // A reply too many, where each recipient has one: the next ones would be taken for others'.
+            _ = consume current
+            return
+        }
         let began = loop.now()
         progress.report.host = current.host
         progress.report.tls = current.security
@@ -312,6 +316,18 @@ extension DeliverySession {
         await keep(current, outcome.aftermath, progress)
     }
 
+    /// The job's mail may go over that connection, as the configuration is now.
+    private func fits(
+        _ peer: borrowing PeerConnection,
+        _ policy: TLSPolicy,
+        _ job: DeliveryJob
+    ) -> Bool {
+        peer.satisfies(policy) && job.site.has(peer.exchange) && !isOld(peer, for: job)
+            && peer.loginName == door.loginName(for: job.nextHop)
+            && peer.identity == door.identity(for: job.nextHop)
+            && door.leads(job.nextHop, to: peer.exchange)
+    }
+
     /// A connection that has carried mail for as long as its site's rule has it.
     private func isOld(_ peer: borrowing PeerConnection, for job: DeliveryJob) -> Bool {
         guard peer.transactions > 0, let time = settings.use(of: job.site.rule).time else {
@@ -333,6 +349,8 @@ extension DeliverySession {
         case .needsReset: current.reset()
         case .reusable: break
         }
+        // Words that nobody asked for would be taken for the next answer.
+        if !current.connection.unread.isEmpty { return }
         let use = settings.use(of: progress.job.site.rule)
         if !progress.open.isEmpty || current.transactions >= use.messages
             || isOld(current, for: progress.job)
@@ -354,7 +372,8 @@ extension DeliverySession {
             reason: .noRoute,
             step: .connect,
             host: host,
-            text: "the route has changed meanwhile and does not lead to \(host.name) any more",
+            text:
+                "the configuration has changed meanwhile, and with it how mail goes to \(host.name)",
             status: EnhancedStatus(4, 3, 5)
         )
     }

@@ -21,7 +21,9 @@ package struct HistorySettings: Sendable, Equatable {
 package struct History: ~Copyable {
     private var settings: HistorySettings
     private var descriptor: Int32 = -1
+    private var path = ""
     private var fileBytes = 0
+    private var openedAt = WallTime(nanoseconds: 0)
     private var isWell = true
 
     package init(_ settings: HistorySettings) { self.settings = settings }
@@ -29,8 +31,11 @@ package struct History: ~Copyable {
     deinit { if descriptor >= 0 { Glibc.close(descriptor) } }
 
     package mutating func reconfigure(_ settings: HistorySettings) {
-        if settings.directory != self.settings.directory { closeFile() }
+        if settings.directory != self.settings.directory || settings.keep <= .zero { closeFile() }
         self.settings = settings
+        if settings.keep <= .zero {
+            for file in Self.files(in: settings.directory) { unlink(file.path) }
+        }
     }
 
     package var isKept: Bool { settings.keep > .zero }
@@ -39,7 +44,8 @@ package struct History: ~Copyable {
     /// - Returns: what to tell the log: that it does not work, once, and that it works again.
     package mutating func append(_ lines: Bytes, at now: WallTime) -> Event? {
         if lines.isEmpty || !isKept { return nil }
-        if descriptor < 0 || fileBytes >= max(settings.maxBytes / 16, 65_536) {
+        let isOld = now - openedAt > min(settings.keep / 16, .seconds(86_400)) || now < openedAt
+        if descriptor < 0 || isOld || fileBytes >= max(settings.maxBytes / 16, 65_536) {
             closeFile()
             makeRoom(at: now)
             if let problem = openFile(at: now) { return failed(problem) }
@@ -51,7 +57,8 @@ package struct History: ~Copyable {
             if count < 0, errno == EINTR { continue }
             if count <= 0 {
                 let words = String(cString: strerror(errno))
-                // What was written of a line is cut by the next one's file.
+                // What was written of a line is cut by the next one's file; an empty one is none.
+                if fileBytes == 0, offset == 0 { unlink(path) }
                 closeFile()
                 return failed(words)
             }
@@ -85,13 +92,10 @@ package struct History: ~Copyable {
     /// - Returns: the system's words when it can't be opened.
     private mutating func openFile(at now: WallTime) -> String? {
         _ = mkdir(settings.directory, 0o750)
-        let name = Self.name(at: now)
+        path = settings.directory + "/" + Self.name(at: now)
+        openedAt = now
         // Two within a second share one.
-        descriptor = open(
-            settings.directory + "/" + name,
-            O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC,
-            0o640
-        )
+        descriptor = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0o640)
         return descriptor < 0 ? String(cString: strerror(errno)) : nil
     }
 

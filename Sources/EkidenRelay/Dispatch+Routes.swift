@@ -29,8 +29,10 @@ extension Dispatch {
     }
 
     /// After an attempt: a fallback has the mail now, or routes have changed meanwhile.
-    func followRoutes(_ id: QueueID, _ core: Core) {
-        guard house.settings.routes.hasFallbacks || core.lookAgain.contains(id) else { return }
+    /// - Parameter ended: all its recipients have their end, so that no fallback is due.
+    func followRoutes(_ id: QueueID, ended: Bool, _ core: Core) {
+        let mayFallBack = !ended && house.settings.routes.hasFallbacks
+        guard mayFallBack || core.lookAgain.contains(id) else { return }
         guard let message = house.spool.message(id) else {
             core.lookAgain.remove(id)
             return

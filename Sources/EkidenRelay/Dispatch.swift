@@ -326,7 +326,8 @@ final class Dispatch: Sendable {
             self.tell { core in
                 if let hold = conclusion.hold { self.hold(job.message, hold, core) }
                 core.scheduler.settled(job.id, conclusion.dispositions, at: self.moment)
-                self.followRoutes(job.message, core)
+                let isDone = conclusion.dispositions.allSatisfy { $0 == .done }
+                self.followRoutes(job.message, ended: isDone, core)
             }
         }
     }

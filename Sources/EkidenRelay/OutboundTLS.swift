@@ -82,6 +82,9 @@ final class OutboundTLS: Sendable {
     /// What a connection to that host must have for that job: the strictest of what its recipients'
     /// next hops have now, which may be more than they had when the job's site was found.
     func policy(of job: DeliveryJob, at exchange: Exchange) -> TLSPolicy {
+        // Nothing crosses a network.
+        let route = job.nextHop.route.flatMap { configuration.routes.route(named: $0) }
+        if exchange.socketPath != nil, route?.tls == nil { return TLSPolicy(.none) }
         var strictest = policy(of: job.nextHop)
         if !job.isRouted, !configuration.tlsRules.isEmpty {
             for recipient in job.recipients {

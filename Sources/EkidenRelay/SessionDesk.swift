@@ -170,7 +170,8 @@ final class SessionDesk: DeliveryDoor {
         dispatch.tell { [id, dispatch] core in
             if let hold { dispatch.hold(assignment.job.message, hold, core) }
             core.scheduler.finished(id, facts.id, end, at: dispatch.moment)
-            dispatch.followRoutes(assignment.job.message, core)
+            let isDone = end.dispositions.allSatisfy { $0 == .done }
+            dispatch.followRoutes(assignment.job.message, ended: isDone, core)
         }
     }
 }

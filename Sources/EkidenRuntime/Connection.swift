@@ -74,6 +74,9 @@ package struct Connection: ~Copyable {
             loop.backend.close(handle)
             loop.releaseHandle(handle)
             if result == -Int(ECANCELED) { throw .cancelled }
+            if case .socket = destination, result == -Int(EACCES) || result == -Int(EPERM) {
+                throw .other(SystemError(code: Int32(-result)).text)
+            }
             throw IOFailure(errno: Int32(-result))
         }
         let local = loop.backend.localEndpoint(handle) ?? Endpoint(.v4(0), 0)

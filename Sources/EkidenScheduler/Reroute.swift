@@ -78,7 +78,8 @@ extension Scheduler {
                 let hop = intern(to.hop)
                 ledger.groups[number].hop = hop
                 hops[hop].groups += 1
-                if to.isAtOnce { due = at.instant }
+                // What had no route has one now.
+                if to.isAtOnce || old.reason == .noRoute { due = at.instant }
             }
             let because = part.to?.isAtOnce == true ? .routeFallback : old.reason
             settle(number, due: due, because: because, at: at)

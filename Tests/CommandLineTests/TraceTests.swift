@@ -31,6 +31,7 @@ import Testing
         ("<1@example.org>", ["0379Z9SD6P001"]), ("1@example.org", ["0379Z9SD6P001"]),
         ("example.net", ["0379Z9SD6P001", "0379Z9SD6P002"]),
         ("@example.com", ["0379Z9SD6P001"]), ("eve@example.com", ["0379Z9SD6P001"]),
+        ("0379z9sd6p002", ["0379Z9SD6P002"]), ("example.com.", ["0379Z9SD6P001"]),
         ("xample.net", []), ("nobody@example.net", []), ("192.0.2.5", []),
     ])
     func `a message is found by id, Message-ID, address or domain`(what: String, ids: [String]) {
@@ -59,11 +60,14 @@ import Testing
         #expect(held.contains("waits for <carol@example.net>: ekiden queue show 0379Z9SD6P002"))
         let report = search("0379Z9SD6P003").found[0].text
         #expect(report.contains("made       for <Alice@example.org>, about 0379Z9SD6P001"))
-        let late = search(
-            "bob@example.net",
-            since: WallTime(timestamp: "2026-11-21T02:10:00Z")
+        let since = WallTime(timestamp: "2026-11-21T02:13:00Z") ?? WallTime(nanoseconds: 0)
+        #expect(search("example.net", since: since).found.map(\.id).count == 2)
+        #expect(
+            search("example.net", since: since + .seconds(61)).found.map(\.id) == ["0379Z9SD6P002"]
         )
-        #expect(late.found.map(\.lines.count) == [2])
+        // Of one whose first lines are gone already.
+        var late = TraceSearch(TraceQuery("bob@example.net"), limit: 20)
+        for line in Self.history.dropFirst(4) { Array(line.utf8).withUnsafeBytes { late.take($0) } }
         #expect(late.found[0].text.contains("its beginning is not in the history any more"))
     }
 

@@ -62,7 +62,22 @@ import Testing
             HistorySettings(directory: directory, keep: .zero, maxBytes: 1 << 20)
         )
         let kept = history.isKept
-        #expect(!kept)
+        #expect(!kept && History.files(in: directory).isEmpty)
+        #expect(FileManager.default.fileExists(atPath: other))
+    }
+
+    @Test func `a file is a day old at most, or a sixteenth of what is kept`() throws {
+        let directory = try directory()
+        defer { try? FileManager.default.removeItem(atPath: directory) }
+        var history = History(
+            HistorySettings(directory: directory, keep: .seconds(16 * 3600), maxBytes: 1 << 30)
+        )
+        for hour in 0..<10 {
+            let at = start + .seconds(hour * 3601)
+            _ = history.append(lines(1), at: at)
+            _ = history.append(lines(1), at: at + .seconds(60))
+        }
+        #expect(History.files(in: directory).count == 10)
     }
 
     @Test func `that it can't be written is said once, and that it can be again, too`() throws {

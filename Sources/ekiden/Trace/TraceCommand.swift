@@ -17,7 +17,11 @@ let traceCommand = Command(
         root or as the relay's user; the relay need not run.
         """,
     options: [
-        Option("since", value: "DURATION", "Only what is not older, such as 2h or 3d"),
+        Option(
+            "since",
+            value: "DURATION",
+            "Only messages of which something is not older, as 2h or 3d"
+        ),
         Option("limit", value: "N", "The newest N messages (20)"),
         Option("json", "The lines of the history as they are (docs/LOG.md)"),
         Option("history", value: "DIR", "Directory of the history"),
@@ -56,9 +60,7 @@ private func runTrace(
         }
         search.since = WallTime(seconds: Int64(time(nil)) - span.components.seconds)
     }
-    for file in files where search.since.map({ file.modified >= $0 }) ?? true {
-        try search.read(file.path)
-    }
+    for file in files { try search.read(file.path) }
     let found = search.found
     if found.isEmpty {
         throw CommandProblem(

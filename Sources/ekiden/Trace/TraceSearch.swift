@@ -14,10 +14,11 @@ enum TraceQuery: Equatable {
     case domain(String)
 
     init(_ text: String) {
-        if QueueID(text) != nil {
-            self = .id(text)
+        if let id = QueueID(text) {
+            self = .id(id.text)
         } else {
-            let bare = withoutBrackets(text).asciiLowercased
+            var bare = withoutBrackets(text).asciiLowercased
+            if bare.hasSuffix(".") { bare.removeLast() }
             self =
                 bare.contains("@") && !bare.hasPrefix("@")
                 ? .mailbox(bare) : .domain(bare.hasPrefix("@") ? String(bare.dropFirst()) : bare)
@@ -27,7 +28,9 @@ enum TraceQuery: Equatable {
     /// What a line must have in it to be looked at.
     fileprivate var needle: [UInt8] {
         switch self {
-        case .id(let text), .mailbox(let text), .domain(let text): Array(text.utf8)
+        case .id(let text), .mailbox(let text), .domain(let text):
+            // As JSON has them in quoted local parts.
+            text.utf8.flatMap { $0 == 0x22 || $0 == 0x5c ? [0x5c, $0] : [$0] }
         }
     }
 
@@ -36,10 +39,15 @@ enum TraceQuery: Equatable {
         case .id(let id): return field(line, "id") == id || field(line, "about") == id
         case .mailbox(let mailbox):
             return addresses(line).contains(mailbox)
-                || field(line, "message-id").map { withoutBrackets($0).asciiLowercased } == mailbox
+                || messageID(line) == mailbox
         case .domain(let domain):
             return addresses(line).contains { $0.hasSuffix("@" + domain) }
+                || messageID(line) == domain
         }
+    }
+
+    private func messageID(_ line: JSONObject) -> String? {
+        field(line, "message-id").map { withoutBrackets($0).asciiLowercased }
     }
 
     private func addresses(_ line: JSONObject) -> [String] {
@@ -71,7 +79,11 @@ struct TraceSearch {
         needle = query.needle.map { Self.folded($0) }
     }
 
-    var found: [TracedMessage] { order.compactMap { messages[$0] } }
+    var found: [TracedMessage] {
+        order.compactMap { messages[$0] }.filter { message in
+            since.map { since in message.last.map { $0 >= since } ?? true } ?? true
+        }
+    }
 
     /// Bytes of the file held at a time, but for a line that is longer.
     private static let chunkBytes = 1 << 20
@@ -111,7 +123,6 @@ struct TraceSearch {
         guard isKnown || contains(line), let object = try? JSONReader.object(line),
             let id = field(object, "id")
         else { return }
-        if let since, let time = try? object.optionalTime("time"), time < since { return }
         if !isKnown {
             guard query.fits(object), !gone.contains(id) else { return }
             if case .id(let wanted) = query, wanted != id, field(object, "about") != wanted {

@@ -16,6 +16,9 @@ struct TracedMessage {
         lines.append(line)
     }
 
+    /// When something happened to it last.
+    var last: WallTime? { events.last.flatMap { try? $0.optionalTime("time") } }
+
     private var accepted: JSONObject? { events.first { field($0, "event") == "accepted" } }
 
     var text: String {

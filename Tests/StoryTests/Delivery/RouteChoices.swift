@@ -272,3 +272,49 @@ private func hosts(_ stage: Stage, _ number: Int) -> String {
         #expect(try stage.outcome("delivered", of: id)["attempt"] == "4")
     }
 }
+
+@Test func `a reload while a connection is opened is no fault of the new hosts`() async throws {
+    try await story(
+        ["retry.own_fault": "1s", "sites.backoff_first": "1h", "sites.backoff_ceiling": "1h"],
+        starts: false
+    ) {
+        stage in
+        stage.more = route("out", "domains = [\"*\"]", hosts(stage, 11))
+        let old = try stage.peer(11) { $0.step == .connect ? .wait(seconds: 3) : nil }
+        let new = try stage.peer(12)
+        try stage.start()
+        try stage.submit(to: "first@example.test")
+        try eventually("the old host is asked") { old.sessions == 1 }
+        stage.more = route("out", "domains = [\"*\"]", hosts(stage, 12))
+        try stage.reload()
+        try stage.submit(to: "second@example.test")
+        try new.mail(2)
+        #expect(old.accepted.isEmpty)
+        #expect(stage.log("site") { $0["state"] == "backing-off" }.isEmpty)
+    }
+}
+
+@Test func `a reply too many after LMTP's last is not taken for the next one`() async throws {
+    try await story(["sites.connections_max": "1"], starts: false) { stage in
+        stage.more = route(
+            "mailboxes",
+            "domains = [\"inside.test\"]",
+            "target = \"lmtp\"",
+            "hosts = [\"\(stage.address(11)):2600\"]"
+        )
+        let mailboxes = try stage.peer(at: Place(stage.address(11), 2600), speaksLMTP: true) {
+            switch ($0.step, $0.line) {
+            case (.dot, "one@inside.test"): .say("250 2.0.0 stored\r\n250 2.0.0 stored again")
+            case (.rcpt, _) where $0.line.contains("bad"): .say("550 5.1.1 nobody")
+            default: nil
+            }
+        }
+        try stage.start()
+        try stage.submit(to: "one@inside.test")
+        try mailboxes.mail(1)
+        let id = try stage.submit(to: "good@inside.test", "bad@inside.test")
+        try mailboxes.mail(2)
+        #expect(try stage.outcome("bounced", of: id)["to"] == "<bad@inside.test>")
+        try stage.outcome("delivered", of: id, to: "good@inside.test")
+    }
+}
