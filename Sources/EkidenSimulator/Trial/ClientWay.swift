@@ -9,7 +9,7 @@ import EkidenRuntime
 enum TrialLogins: CaseIterable { case none, offered, required }
 
 struct ClientWay {
-    enum Login { case none, plain, scram }
+    enum Login { case none, plain, login, scram }
 
     /// Through which of the relay's listeners.
     enum Entrance: Int, CaseIterable {
@@ -77,6 +77,14 @@ enum TrialUsers {
     /// The argument of AUTH PLAIN (RFC 4616).
     static func plain(isRight: Bool) -> String {
         Base64.encode(Array("\0plain\0\(isRight ? password : "tahini")".utf8))
+    }
+
+    /// What AUTH LOGIN is told, one after the other.
+    static func login(isRight: Bool) -> [String] {
+        [
+            Base64.encode(Array("plain".utf8)),
+            Base64.encode(Array((isRight ? password : "tahini").utf8)),
+        ]
     }
 
     static func scramFirst(nonce: String) -> String { "n=scram,r=\(nonce)" }
@@ -180,6 +188,16 @@ extension MailClient {
         }
     }
 
+    private func logInByLogin(_ wire: inout Wire, isRight: Bool) async throws -> Int {
+        try await wire.say("AUTH LOGIN", within: Self.patience)
+        for word in TrialUsers.login(isRight: isRight) {
+            let (code, _) = try await wire.reply(within: Self.patience)
+            if code != 334 { return code }
+            try await wire.say(word, within: Self.patience)
+        }
+        return try await wire.reply(within: Self.patience).0
+    }
+
     /// The reply's code: 235 for a login, 535 for a wrong password, 454 for one put off.
     private func logIn(_ wire: inout Wire, isRight: Bool) async throws -> Int {
         if way.login == .plain {
@@ -187,6 +205,7 @@ extension MailClient {
             try await wire.say("AUTH PLAIN " + argument, within: Self.patience)
             return try await wire.reply(within: Self.patience).0
         }
+        if way.login == .login { return try await logInByLogin(&wire, isRight: isRight) }
         let nonce = "n\(random.next())"
         let first = "n,," + TrialUsers.scramFirst(nonce: nonce)
         let initial = Base64.encode(Array(first.utf8))

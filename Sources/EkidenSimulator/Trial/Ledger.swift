@@ -72,6 +72,8 @@ package final class Ledger {
     var letters: [Int: Letter] = [:]
     /// How each letter's client comes in.
     var protocolWords: [Int: String] = [:]
+    /// Letters whose client has TLS.
+    var securedKeys: Set<Int> = []
     /// The address each letter's client has for the relay, as in a Received field.
     var clientLiterals: [Int: String] = [:]
     var copies: [String: Copy] = [:]

@@ -1,6 +1,6 @@
 // What clients ask for their letters beside the addresses: whether and how they hear of their fate
-// (DSN, RFC 3461), and that a header may be UTF-8 (SMTPUTF8, RFC 6531). Hosts know these extensions, or
-// do not; the oracles hold what hosts heard and what reports say against what was asked.
+// (DSN, RFC 3461), that a header may be UTF-8 (SMTPUTF8, RFC 6531), a body 8-bit (RFC 6152), and that TLS is
+// required all the way (REQUIRETLS, RFC 8689). Hosts know these extensions, or do not; the oracles hold what hosts heard and what reports say against what was asked.
 
 import EkidenMail
 import EkidenRuntime
@@ -25,16 +25,21 @@ struct LetterWishes: Sendable {
     var notify: [String: Notify] = [:]
     /// The header is UTF-8.
     var isInternational = false
+    /// The body has octets above 127.
+    var isEightBit = false
+    /// Asked for where the client has TLS itself.
+    var requiresTLS = false
 
     /// Nothing is asked for.
     var isPlain: Bool {
-        returned == nil && envelopeID == nil && notify.isEmpty && !isInternational
+        returned == nil && envelopeID == nil && notify.isEmpty && !isInternational && !isEightBit
+            && !requiresTLS
     }
 
     /// Behind MAIL's path.
     var mailParameters: String {
         (returned.map { " RET=\($0)" } ?? "") + (envelopeID.map { " ENVID=\($0)" } ?? "")
-            + (isInternational ? " SMTPUTF8" : "")
+            + (isInternational ? " SMTPUTF8" : "") + (isEightBit ? " BODY=8BITMIME" : "")
     }
 
     /// Behind RCPT's path.
@@ -48,6 +53,8 @@ struct LetterWishes: Sendable {
     static func draw(_ key: Int, _ recipients: [String], _ random: SimRandom) -> LetterWishes {
         var wishes = LetterWishes()
         wishes.isInternational = random.once(in: 15)
+        wishes.isEightBit = random.once(in: 10)
+        wishes.requiresTLS = random.once(in: 20)
         guard random.once(in: 4) else { return wishes }
         wishes.returned = random.pick([nil, "FULL", "HDRS"])
         wishes.envelopeID = random.once(in: 2) ? "env.k\(key)" : nil
@@ -62,6 +69,7 @@ struct LetterWishes: Sendable {
 struct HeardParameters {
     var offersDSN = false
     var offersUTF8 = false
+    var offersEightBit = false
     /// Behind the paths of MAIL and, by recipient, RCPT.
     var mail = ""
     var recipients: [String: String] = [:]
@@ -85,6 +93,13 @@ extension Town {
         {
             ledger.violation("\(what) came with MAIL parameters \(mail)")
         }
+        let isEightBit = wishes.isEightBit || wishes.isInternational
+        if mail.contains("BODY=8BITMIME") != isEightBit || isEightBit && !heard.offersEightBit {
+            ledger.violation("\(what), 8-bit: \(isEightBit), came with MAIL parameters \(mail)")
+        }
+        if isTLSRequired(letter) {
+            ledger.violation("\(what) requires TLS all the way, and no host here can be verified")
+        }
         let asked = [wishes.returned.map { "RET=\($0)" }, wishes.envelopeID.map { "ENVID=\($0)" }]
         let said = mail.filter { $0.hasPrefix("RET=") || $0.hasPrefix("ENVID=") }
         if said.sorted() != (heard.offersDSN ? asked.compactMap { $0 }.sorted() : []) {
@@ -102,6 +117,12 @@ extension Town {
         }
         if heard.offersDSN { count("told-dsn") }
         if wishes.isInternational { count("international") }
+        if wishes.isEightBit { count("eight-bit") }
+    }
+
+    /// Its client asked for it, as only those can who have TLS.
+    func isTLSRequired(_ letter: Letter) -> Bool {
+        letter.wishes.requiresTLS && ledger.securedKeys.contains(letter.key)
     }
 
     // MARK: When a report arrives
@@ -159,7 +180,13 @@ extension Town {
         case .null, .missing, .dead, nil: return true
         case .steady, .address: break
         }
-        return letter.wishes.isInternational && hasHost(domain) { !$0.temper.hasUTF8 }
+        // RFC 8689 §4.2.1: a host found by MX can't be verified.
+        if isTLSRequired(letter) { return true }
+        if letter.wishes.isInternational, hasHost(domain, where: { !$0.temper.hasUTF8 }) {
+            return true
+        }
+        return letter.wishes.isEightBit
+            && hasHost(domain) { !$0.temper.hasEightBit && !$0.temper.hasUTF8 }
     }
 
     /// Who asked to hear of success hears of it from us where the host does not know how to tell

@@ -109,8 +109,9 @@ final class MailClient: @unchecked Sendable {
         if code / 100 == 4 { throw Left() }
     }
 
-    private static func mail(_ letter: Letter) -> String {
-        "MAIL FROM:<\(letter.sender ?? "")>" + letter.wishes.mailParameters
+    private func mail(_ letter: Letter) -> String {
+        let required = letter.wishes.requiresTLS && way.isSecure ? " REQUIRETLS" : ""
+        return "MAIL FROM:<\(letter.sender ?? "")>" + letter.wishes.mailParameters + required
     }
 
     private static func recipient(_ recipient: String, _ letter: Letter) -> String {
@@ -120,7 +121,7 @@ final class MailClient: @unchecked Sendable {
     /// One command after the other; whom the relay takes it for.
     private func sayEnvelope(_ letter: Letter, _ wire: inout Wire) async throws -> [String]? {
         var taken: [String] = []
-        try await wire.say(Self.mail(letter), within: Self.patience)
+        try await wire.say(mail(letter), within: Self.patience)
         try await expect(&wire, 250)
         for recipient in letter.recipients {
             try leaveSometimes()
@@ -138,7 +139,7 @@ final class MailClient: @unchecked Sendable {
     /// §4.2); nil when the relay takes it for nobody.
     private func sayTogether(_ letter: Letter, _ wire: inout Wire) async throws -> [String]? {
         let commands =
-            [Self.mail(letter)] + letter.recipients.map { Self.recipient($0, letter) }
+            [mail(letter)] + letter.recipients.map { Self.recipient($0, letter) }
             + (way.usesChunks ? [] : ["DATA"])
         var group = Array(commands.map { $0 + "\r\n" }.joined().utf8)
         let chunks = way.usesChunks ? self.chunks(of: letter) : []

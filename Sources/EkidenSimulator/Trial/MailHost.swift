@@ -357,6 +357,7 @@ struct HostSession: ~Copyable {
     private mutating func take(_ message: [UInt8], _ sender: String) -> HostTransaction {
         heard.offersDSN = host.temper.hasDSN && isExtended
         heard.offersUTF8 = host.temper.hasUTF8 && isExtended
+        heard.offersEightBit = (host.temper.hasEightBit || host.temper.hasUTF8) && isExtended
         let transaction = HostTransaction(
             host: host.name,
             takenAt: host.shared.world.instant,

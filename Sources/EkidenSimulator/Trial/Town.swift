@@ -85,6 +85,7 @@ package final class Town: @unchecked Sendable {
                 ledger.protocolWords[letter.key] =
                     letter.wishes.isInternational
                     ? "UTF8SMTP" + word.dropFirst("ESMTP".count) : word
+                if client.way.isSecure { ledger.securedKeys.insert(letter.key) }
                 ledger.clientLiterals[letter.key] = "[\(client.address(number).text)]"
             }
         }

@@ -282,7 +282,7 @@ package struct TrialPlan {
         var way = ClientWay()
         way.isSecure = security == .required || security == .offered && client % 2 == 0
         if logins == .required || logins == .offered && random.once(in: 2) {
-            way.login = random.once(in: 2) ? .plain : .scram
+            way.login = random.pick([.plain, .login, .scram])
         }
         way.usesChunks = random.once(in: 3)
         way.entrance = random.pick(ClientWay.Entrance.allCases)
@@ -318,7 +318,8 @@ package struct TrialPlan {
             sender: sender,
             recipients: recipients,
             header: Array(header.utf8),
-            body: Self.drawBody(size, random),
+            // A letter e with an acute accent, as ISO 8859-1 has it.
+            body: Self.drawBody(size, random) + (wishes.isEightBit ? [0xe9, 13, 10] : []),
             wishes: wishes,
             isBulk: isBulk
         )

@@ -64,7 +64,7 @@ import Testing
                 entrances.insert(way.entrance)
             }
         }
-        #expect(seen.count == 12)
+        #expect(seen.count == 16)
         #expect(entrances.count == ClientWay.Entrance.allCases.count)
     }
 
@@ -89,6 +89,8 @@ import Testing
         try #require(
             town.plan.letters.first { letter in
                 letter.sender != nil && letter.body.count > 200 && letter.wishes.isPlain
+                    && !letter.isBulk
+                    && !letter.recipients.contains(where: town.plan.routes.isParked)
                     && letter.recipients.contains { $0.hasPrefix("ok") }
             }
         )
@@ -131,6 +133,35 @@ import Testing
         town.ledger.acknowledge("A1", letter, letter.recipients, at: town.world.instant)
         town.arrived(bytes, from: letter.sender ?? "", to: letter.recipients, taken(town))
         #expect(town.ledger.violations.contains { $0.contains("did not come with ESMTPSB") })
+    }
+
+    @Test func `mail by another route's name, or that nobody let go, is found`() throws {
+        let seed = try #require(
+            (1...50).first { TrialPlan(seed: $0).routes.hasStream }
+        )
+        let town = try Town(TrialPlan(seed: seed))
+        let letter = try #require(town.plan.letters.first { $0.isBulk })
+        let transaction = { (helo: String) in
+            HostTransaction(host: "mx0.test", takenAt: town.world.instant, boot: 1, helo: helo)
+        }
+        town.checkRoutes(letter, "A1", ["ok0.k1@x.test"], transaction("bulk.test"))
+        #expect(town.ledger.violations == [])
+        town.checkRoutes(letter, "A1", ["ok0.k1@x.test"], transaction("relay.test"))
+        #expect(town.ledger.violations.count == 1)
+        let parked = try Town(
+            TrialPlan(
+                seed: try #require(
+                    (1...50).first { TrialPlan(seed: $0).routes.parkedDomain != nil }
+                )
+            )
+        )
+        let own = try #require(parked.plan.letters.first { !$0.isBulk })
+        let recipient = "ok1.k1@\(parked.plan.routes.parkedDomain ?? "")"
+        parked.ledger.releaseAsked = ["A2"]
+        parked.checkRoutes(own, "A2", [recipient], transaction("relay.test"))
+        #expect(parked.ledger.violations == [])
+        parked.checkRoutes(own, "A1", [recipient], transaction("relay.test"))
+        #expect(parked.ledger.violations.count == 1)
     }
 
     @Test func `mail in the clear is found where policy asks for TLS`() throws {

@@ -9,12 +9,16 @@ import Testing
 @Suite struct WishesTests {
     /// The first letter of any world that has such wishes, accepted as A1.
     private func town(
+        is8BitOrSecured: Bool = false,
         _ isSuch: (Letter) -> Bool
     ) throws -> (town: Town, letter: Letter, recipient: String) {
         for seed in UInt64(1)...200 {
             let plan = TrialPlan(seed: seed)
             guard !plan.readsMayFail,
-                let letter = plan.letters.first(where: { $0.sender != nil && isSuch($0) })
+                let letter = plan.letters.first(where: {
+                    $0.sender != nil && isSuch($0)
+                        && (is8BitOrSecured || !$0.wishes.isEightBit && !$0.wishes.requiresTLS)
+                })
             else { continue }
             let town = try Town(plan)
             let recipient =
@@ -50,7 +54,9 @@ import Testing
     @Test func `a host that knows DSN and does not hear it is found, and one that hears too much`()
         throws
     {
-        let (town, letter, recipient) = try town(notified(.never))
+        let (town, letter, recipient) = try town {
+            self.notified(.never)($0) && !$0.wishes.isInternational
+        }
         var heard = HeardParameters()
         heard.offersDSN = true
         heard.mail = letter.wishes.mailParameters
@@ -73,16 +79,41 @@ import Testing
                 && $0.wishes.envelopeID == nil
         }
         var heard = HeardParameters()
-        heard.mail = " SMTPUTF8"
+        heard.mail = " SMTPUTF8 BODY=8BITMIME"
         heard.offersUTF8 = true
+        heard.offersEightBit = true
         town.checkParameters(letter, heard, [recipient])
         #expect(town.ledger.violations == [])
         heard.offersUTF8 = false
         town.checkParameters(letter, heard, [recipient])
         heard.offersUTF8 = true
+        heard.mail = " BODY=8BITMIME"
+        town.checkParameters(letter, heard, [recipient])
+        #expect(town.ledger.violations.count == 2)
+    }
+
+    @Test func `8-bit text that is not declared, and mail that requires TLS, are found`() throws {
+        let (town, letter, recipient) = try town(is8BitOrSecured: true) {
+            $0.wishes.isEightBit && $0.wishes.requiresTLS && !$0.wishes.isInternational
+                && $0.wishes.notify.isEmpty && $0.wishes.returned == nil
+                && $0.wishes.envelopeID == nil
+        }
+        town.ledger.securedKeys = []
+        var heard = HeardParameters()
+        heard.mail = " BODY=8BITMIME"
+        heard.offersEightBit = true
+        town.checkParameters(letter, heard, [recipient])
+        #expect(town.ledger.violations == [])
+        heard.offersEightBit = false
+        town.checkParameters(letter, heard, [recipient])
         heard.mail = ""
         town.checkParameters(letter, heard, [recipient])
         #expect(town.ledger.violations.count == 2)
+        heard.mail = " BODY=8BITMIME"
+        heard.offersEightBit = true
+        town.ledger.securedKeys = [letter.key]
+        town.checkParameters(letter, heard, [recipient])
+        #expect(town.ledger.violations.count == 3 && town.isHopeless("d0.test", for: letter))
     }
 
     @Test(arguments: [
