@@ -59,6 +59,8 @@ def configuration(spool, port, routes, segment, first_retry, helo="relay.test"):
 hostname = "relay.test"
 [log]
 level = "warning"
+[history]
+keep = "0s"
 [[listener]]
 name = "relay"
 listen = ["127.0.0.1:{port}"]
