@@ -18,6 +18,8 @@ package final class LogWriter: EventSink {
         var events: [(Event, WallTime)] = []
         var dropped = 0
         var isWriting = false
+        /// To be taken up by the writing thread: whoever reloads does not wait for a disk.
+        var historySettings: HistorySettings?
     }
 
     private static let eventsMax = 65_536
@@ -26,7 +28,7 @@ package final class LogWriter: EventSink {
     private let descriptor: Int32
     private let format: Atomic<Bool>
     private let threshold: Atomic<Int>
-    /// Taken by the writing thread for its work, and for a moment to change its settings.
+    /// The writing thread's alone.
     private let history: Mutex<History?>
     private let keepsHistory: Atomic<Bool>
     private let writer = WorkQueue(name: "log", threads: 1)
@@ -42,14 +44,25 @@ package final class LogWriter: EventSink {
         self.descriptor = descriptor
         self.format = Atomic(format == .json)
         threshold = Atomic(Self.rank(level))
+        // One that is not kept any more is removed.
+        if let settings, settings.keep <= .zero { setHistory(settings) }
     }
 
     /// Takes other settings from now on.
     package func reconfigure(format: Format, level: EventLevel, history settings: HistorySettings) {
-        history.withLock { $0?.reconfigure(settings) }
+        setHistory(settings)
         keepsHistory.store(settings.keep > .zero, ordering: .relaxed)
         self.format.store(format == .json, ordering: .relaxed)
         threshold.store(Self.rank(level), ordering: .relaxed)
+    }
+
+    private func setHistory(_ settings: HistorySettings) {
+        let mustStart = state.withLock { state in
+            state.historySettings = settings
+            defer { state.isWriting = true }
+            return !state.isWriting
+        }
+        if mustStart { writer.submit { self.drain() } }
     }
 
     package func emit(_ event: Event, at time: WallTime) {
@@ -74,14 +87,19 @@ package final class LogWriter: EventSink {
 
     private func drain() {
         while true {
-            let (events, dropped) = state.withLock { state in
-                let taken = (state.events, state.dropped)
+            let (events, dropped, settings) = state.withLock { state in
+                let taken = (state.events, state.dropped, state.historySettings)
                 state.events = []
                 state.dropped = 0
-                if taken.0.isEmpty, taken.1 == 0 { state.isWriting = false }
+                state.historySettings = nil
+                if taken.0.isEmpty, taken.1 == 0, taken.2 == nil { state.isWriting = false }
                 return taken
             }
-            if events.isEmpty, dropped == 0 { return }
+            if let settings { history.withLock { $0?.reconfigure(settings) } }
+            if events.isEmpty, dropped == 0 {
+                if settings == nil { return }
+                continue
+            }
             var out = BytesBuilder(capacity: 256 * (events.count + 1))
             let isJSON = format.load(ordering: .relaxed)
             var kept = BytesBuilder(capacity: 256)

@@ -83,8 +83,11 @@ final class OutboundTLS: Sendable {
     /// next hops have now, which may be more than they had when the job's site was found.
     func policy(of job: DeliveryJob, at exchange: Exchange) -> TLSPolicy {
         // Nothing crosses a network.
-        let route = job.nextHop.route.flatMap { configuration.routes.route(named: $0) }
-        if exchange.socketPath != nil, route?.tls == nil { return TLSPolicy(.none) }
+        if exchange.socketPath != nil, let name = job.nextHop.route,
+            configuration.routes.route(named: name)?.tls == nil
+        {
+            return TLSPolicy(.none)
+        }
         var strictest = policy(of: job.nextHop)
         if !job.isRouted, !configuration.tlsRules.isEmpty {
             for recipient in job.recipients {

@@ -41,6 +41,20 @@ import Testing
     }
 }
 
+@Test func `a history that is not to be kept any more is removed by the reload`() async throws {
+    try await story { stage in
+        let mx = try stage.host()
+        try stage.submit(to: "bob@example.test")
+        try mx.mail(1)
+        let folder = stage.spool + "/history"
+        let files = { (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? [] }
+        try eventually("there is a history") { !files().isEmpty }
+        stage.settings["history.keep"] = "0s"
+        try stage.reload()
+        try eventually("it is removed") { files().isEmpty }
+    }
+}
+
 @Test func `without a history there is none, and the answer says so`() async throws {
     try await story(["history.keep": "0s"]) { stage in
         let mx = try stage.host()
