@@ -58,20 +58,7 @@ extension Scheduler {
         case .queued: unqueue(group)
         case .held, .inFlight, .vacant: break
         }
-        ledger.setRecipients(group, parts[0].recipients)
-        var numbers = [group]
-        for part in parts.dropFirst() {
-            let another = ledger.addGroup(
-                message: old.message,
-                hop: old.hop,
-                recipients: part.recipients
-            )
-            ledger.groups[another].place = old.place
-            ledger.groups[another].wasTried = old.wasTried
-            hops[old.hop].groups += 1
-            numbers.append(another)
-        }
-        for (number, part) in zip(numbers, parts) {
+        for (number, part) in zip(divide(group, parts.map(\.recipients)), parts) {
             var due = old.place == .queued ? at.instant : Instant(nanoseconds: old.due)
             if let to = part.to {
                 hops[old.hop].groups -= 1

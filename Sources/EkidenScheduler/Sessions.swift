@@ -303,23 +303,27 @@ extension Scheduler {
                 parts.append((disposition, [recipient]))
             }
         }
-        let old = ledger.groups[group]
-        ledger.setRecipients(group, parts[0].recipients)
-        var numbers = [group]
-        for part in parts.dropFirst() {
-            let number = ledger.addGroup(
-                message: old.message,
-                hop: old.hop,
-                recipients: part.recipients
-            )
-            ledger.groups[number].place = .inFlight
-            ledger.groups[number].wasTried = old.wasTried
-            hops[old.hop].groups += 1
-            numbers.append(number)
-        }
-        for (number, part) in zip(numbers, parts) {
+        for (number, part) in zip(divide(group, parts.map(\.recipients)), parts) {
             land(number, part.disposition, of: flight, at: at)
         }
+    }
+
+    /// Makes a group of each part of a group that is in no heap or lane; the first keeps the number.
+    func divide(_ group: UInt32, _ parts: [[UInt32]]) -> [UInt32] {
+        let old = ledger.groups[group]
+        ledger.setRecipients(group, parts[0])
+        return [group]
+            + parts.dropFirst().map { recipients in
+                let number = ledger.addGroup(
+                    message: old.message,
+                    hop: old.hop,
+                    recipients: recipients
+                )
+                ledger.groups[number].place = old.place
+                ledger.groups[number].wasTried = old.wasTried
+                hops[old.hop].groups += 1
+                return number
+            }
     }
 
     private func land(
