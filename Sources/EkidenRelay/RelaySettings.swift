@@ -17,6 +17,7 @@ import EkidenSpool
 final class RelaySettings: Sendable {
     let configuration: Configuration
     let routes: RouteTable
+    let routeHosts: [String: Set<RouteHost>]
     let outboundTLS: OutboundTLS
     let siteRules: SiteRules
     let delivery: DeliverySettings
@@ -34,6 +35,7 @@ final class RelaySettings: Sendable {
         let shares = DescriptorShares(of: descriptors, configuration)
         self.descriptors = shares
         routes = configuration.routes
+        routeHosts = Self.routeHosts(configuration)
         outboundTLS = OutboundTLS(configuration)
         siteRules = SiteRules(configuration.siteRules)
         delivery = Self.delivery(configuration)
@@ -171,11 +173,11 @@ final class RelaySettings: Sendable {
         resolver.exchangePort = c.delivery.port
         for route in c.routes.all where route.usesHosts {
             resolver.routes[route.name] = route.hosts.map { host in
-                var routeHost = RouteHost(
+                var routeHost = EkidenResolver.RouteHost(
                     host.literal?.text ?? host.name,
                     port: route.port(of: host, usual: c.delivery.port)
                 )
-                if let path = host.socketPath { routeHost = RouteHost(socket: path) }
+                if let path = host.socketPath { routeHost = EkidenResolver.RouteHost(socket: path) }
                 routeHost.speaksLMTP = route.target == .lmtp
                 return routeHost
             }

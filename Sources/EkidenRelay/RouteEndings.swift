@@ -28,12 +28,34 @@ extension RelaySettings {
     /// password least of all. Other next hops lead where names do.
     func leads(_ hop: NextHop, to exchange: Exchange) -> Bool {
         guard case .route(let name) = hop else { return true }
-        guard let route = routes.route(named: name), route.usesHosts else { return false }
-        return route.hosts.contains {
-            $0.name == exchange.name && $0.socketPath == exchange.socketPath
-                && (exchange.socketPath != nil
-                    || route.port(of: $0, usual: configuration.delivery.port) == exchange.port)
+        return routeHosts[name]?.contains(RouteHost(exchange)) ?? false
+    }
+
+    /// A host of a route as a connection has it; asked for once a transaction, so without the route.
+    struct RouteHost: Hashable {
+        let name: String
+        let port: UInt16
+
+        init(_ exchange: Exchange) {
+            name = exchange.name
+            port = exchange.port
         }
+
+        init(_ host: Route.Host, of route: Route, usualPort: UInt16) {
+            name = host.name
+            // A socket has its path for a name, and no port.
+            port = host.socketPath == nil ? route.port(of: host, usual: usualPort) : 0
+        }
+    }
+
+    static func routeHosts(_ c: Configuration) -> [String: Set<RouteHost>] {
+        var hosts: [String: Set<RouteHost>] = [:]
+        for route in c.routes.all where route.usesHosts {
+            hosts[route.name] = Set(
+                route.hosts.map { RouteHost($0, of: route, usualPort: c.delivery.port) }
+            )
+        }
+        return hosts
     }
 
     private static func ending(

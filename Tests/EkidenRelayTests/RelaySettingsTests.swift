@@ -152,7 +152,7 @@ private func settings(_ toml: String) throws -> RelaySettings {
         #expect(!leads(.route("gone"), "smtp.example.org", 587))
         #expect(leads(.route("boxes"), "box.example", 24))
         var socket = Exchange(preference: 0, name: "unix:/run/lmtp", port: 0)
-        #expect(!settings.leads(.route("boxes"), to: socket))
+        #expect(!leads(.route("boxes"), "unix:/run/other", 0))
         socket.socketPath = "/run/lmtp"
         #expect(settings.leads(.route("boxes"), to: socket))
         #expect(leads(.domain(Domain("any.example")), "mx.any.example", 25))
