@@ -55,6 +55,7 @@ var targets: [Target] = [
 targets += library("EkidenMail", [])
 targets += library("EkidenRuntime", [mail], testedWith: [simulator])
 targets += library("EkidenCrypto", [mail, "CEkiden", "COpenSSL"], testedWith: [kit])
+targets += library("EkidenMIME", [mail, crypto], testedWith: [kit])
 targets += library("EkidenSMTP", [mail, crypto], testedWith: [kit], fixtures: ["Dialogues"])
 
 // Stages: none imports another
@@ -69,12 +70,20 @@ targets += library("EkidenIngress", [mail, runtime, crypto, smtp], testedWith: [
 targets += library("EkidenSpool", [mail, runtime, crypto], testedWith: [simulator])
 targets += library("EkidenScheduler", [mail, runtime])
 targets += library("EkidenResolver", [mail, runtime, "CResolv"], testedWith: [simulator, kit])
-targets += library("EkidenDelivery", [mail, runtime, smtp], testedWith: [simulator])
-targets += library("EkidenOutcome", [mail])
+targets += library(
+    "EkidenDelivery",
+    [mail, runtime, smtp, "EkidenMIME"],
+    testedWith: [simulator]
+)
+targets += library("EkidenOutcome", [mail, "EkidenMIME"])
 
 // Composition and wire
 targets += library("EkidenControl", [mail, crypto])
-targets += library("EkidenRelay", [mail, runtime, smtp, "EkidenControl"] + stages)
+targets += library(
+    "EkidenRelay",
+    [mail, runtime, smtp, "EkidenControl"] + stages,
+    testedWith: [simulator]
+)
 
 // Worlds
 targets += library("EkidenLinux", [mail, runtime, "CEkiden", "COpenSSL", "CResolv"])
@@ -117,7 +126,7 @@ targets.append(
 // Parsers and what strangers send them: a test of their corpora, or (deploy/fuzz) a fuzzer's target.
 let fuzzed: [Target.Dependency] = [
     mail, runtime, smtp, kit, "EkidenConfiguration", "EkidenControl", "EkidenIngress",
-    "EkidenLinux", "EkidenResolver", "EkidenRewriting", "EkidenSpool",
+    "EkidenLinux", "EkidenMIME", "EkidenResolver", "EkidenRewriting", "EkidenSpool",
 ]
 targets.append(
     Context.environment["EKIDEN_FUZZ"] == nil

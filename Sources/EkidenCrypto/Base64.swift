@@ -1,6 +1,9 @@
 // Base64 with padding, to the letter of RFC 4648 §4: no white space, nothing behind the padding, no
 // stray bits in the last letter (§3.5), so that each text has one meaning and each value one text.
-// Called by the login mechanisms, the users file and the control socket.
+// Called by the login mechanisms, the users file, the control socket, and for parts of mail that go out
+// in 7 bits.
+
+import EkidenMail
 
 package enum Base64 {
     private static let alphabet = Array(
@@ -14,8 +17,16 @@ package enum Base64 {
     private static let pad = UInt8(ascii: "=")
 
     package static func encode(_ bytes: [UInt8]) -> String {
-        var out: [UInt8] = []
-        out.reserveCapacity((bytes.count + 2) / 3 * 4)
+        var out = BytesBuilder(capacity: (bytes.count + 2) / 3 * 4)
+        bytes.withUnsafeBytes { encode($0, into: &out) }
+        return String(decoding: out.pointer, as: UTF8.self)
+    }
+
+    package static func encode(_ bytes: UnsafeRawBufferPointer, into out: inout BytesBuilder) {
+        let letters = (bytes.count + 2) / 3 * 4
+        let room = out.tail(letters)
+        let alphabet = alphabet
+        var end = 0
         var index = 0
         while index < bytes.count {
             let left = bytes.count - index
@@ -24,11 +35,12 @@ package enum Base64 {
             if left > 2 { group |= UInt32(bytes[index + 2]) }
             for place in 0..<4 {
                 let letter = alphabet[Int(group >> UInt32(18 - 6 * place)) & 63]
-                out.append(place <= left ? letter : pad)
+                room[end + place] = place <= left ? letter : pad
             }
             index += 3
+            end += 4
         }
-        return String(decoding: out, as: UTF8.self)
+        out.advance(letters)
     }
 
     /// Without the padding, as PHC strings have it.

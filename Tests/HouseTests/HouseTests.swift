@@ -45,6 +45,7 @@ private let allowed: [String: Set<String>] = {
         "EkidenRuntime": ["EkidenMail"],
         "EkidenCrypto": ["EkidenMail", "CEkiden", "COpenSSL"],
         "EkidenSMTP": ["EkidenMail", "EkidenCrypto"],
+        "EkidenMIME": ["EkidenMail", "EkidenCrypto"],
         "EkidenControl": ["EkidenMail", "EkidenCrypto"],
         "EkidenConfiguration": ["EkidenMail", "EkidenRuntime"],
         "EkidenRewriting": ["EkidenMail"],
@@ -52,8 +53,8 @@ private let allowed: [String: Set<String>] = {
         "EkidenSpool": ["EkidenMail", "EkidenRuntime", "EkidenCrypto"],
         "EkidenScheduler": ["EkidenMail", "EkidenRuntime"],
         "EkidenResolver": ["EkidenMail", "EkidenRuntime", "CResolv"],
-        "EkidenDelivery": ["EkidenMail", "EkidenRuntime", "EkidenSMTP"],
-        "EkidenOutcome": ["EkidenMail"],
+        "EkidenDelivery": ["EkidenMail", "EkidenRuntime", "EkidenSMTP", "EkidenMIME"],
+        "EkidenOutcome": ["EkidenMail", "EkidenMIME"],
         "EkidenLinux": [
             "EkidenMail", "EkidenRuntime", "CEkiden", "COpenSSL", "CResolv", "EkidenResolver",
         ],

@@ -14,6 +14,8 @@ enum FuzzTarget: String, CaseIterable, Sendable {
     case delivery
     /// A header section on its way through the rewriter.
     case header
+    /// A message with 8-bit content for a host that takes none.
+    case mime
     /// A balancer's header.
     case proxy
     /// A name server's packet.
@@ -36,6 +38,7 @@ enum FuzzTarget: String, CaseIterable, Sendable {
         case .replies: MailFuzz.replies(input)
         case .delivery: MailFuzz.delivery(input)
         case .header: MailFuzz.header(input)
+        case .mime: MIMEFuzz.convert(input)
         case .proxy: DataFuzz.proxy(input)
         case .names: DataFuzz.names(input)
         case .configuration: DataFuzz.configuration(input)
