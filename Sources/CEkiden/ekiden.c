@@ -1,7 +1,10 @@
 #define _GNU_SOURCE
 #include "CEkiden.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
@@ -71,5 +74,65 @@ int ekiden_peer(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid) {
     *uid = c.uid;
     *gid = c.gid;
     *pid = c.pid;
+    return 0;
+}
+
+/* posix_spawn with all that is to be said about the child; 0 or an errno. */
+static int spawn(char *const argv[], char *const environment[], pid_t *pid, int output, int error) {
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    int code = posix_spawn_file_actions_init(&actions);
+    if (code) return code;
+    code = posix_spawnattr_init(&attributes);
+    if (code) {
+        posix_spawn_file_actions_destroy(&actions);
+        return code;
+    }
+    if (!code) code = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+    if (!code) code = posix_spawn_file_actions_adddup2(&actions, output, 1);
+    if (!code) code = posix_spawn_file_actions_adddup2(&actions, error, 2);
+    /* What the relay holds is close-on-exec; this is for what a library may not have made so. */
+    if (!code) code = posix_spawn_file_actions_addclosefrom_np(&actions, 3);
+    if (!code) code = posix_spawn_file_actions_addchdir_np(&actions, "/");
+    /* We block some signals and ignore others, which a child inherits. */
+    if (!code) code = posix_spawnattr_setsigmask(&attributes, &none);
+    if (!code) code = posix_spawnattr_setsigdefault(&attributes, &all);
+    if (!code) code = posix_spawnattr_setpgroup(&attributes, 0);
+    if (!code) {
+        short flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
+        code = posix_spawnattr_setflags(&attributes, flags);
+    }
+    if (!code) code = posix_spawn(pid, argv[0], &actions, &attributes, argv, environment);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    return code;
+}
+
+int ekiden_spawn(char *const argv[], char *const environment[], int32_t *pid, int *output, int *error) {
+    int out[2], err[2];
+    if (pipe2(out, O_CLOEXEC)) return -errno;
+    if (pipe2(err, O_CLOEXEC)) {
+        int code = errno;
+        close(out[0]);
+        close(out[1]);
+        return -code;
+    }
+    pid_t child = 0;
+    int code = spawn(argv, environment, &child, out[1], err[1]);
+    close(out[1]);
+    close(err[1]);
+    if (code) {
+        close(out[0]);
+        close(err[0]);
+        return -code;
+    }
+    fcntl(out[0], F_SETFL, O_NONBLOCK);
+    fcntl(err[0], F_SETFL, O_NONBLOCK);
+    *pid = child;
+    *output = out[0];
+    *error = err[0];
     return 0;
 }

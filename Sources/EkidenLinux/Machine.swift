@@ -23,6 +23,16 @@ package enum DescriptorLimit {
     }
 }
 
+package enum LocalZone {
+    /// What a clock shows here at a time (`localtime_r`, which knows /etc/localtime and TZ).
+    package static func time(_ wall: WallTime) -> WallTime {
+        var seconds = time_t(wall.seconds)
+        var fields = tm()
+        guard localtime_r(&seconds, &fields) != nil else { return wall }
+        return wall + .seconds(fields.tm_gmtoff)
+    }
+}
+
 package enum LocalAddresses {
     /// The addresses of this machine's interfaces, and the loopback networks.
     package static func all() -> [NetworkPrefix] {

@@ -68,6 +68,16 @@ package struct FileStamp: Sendable, Equatable {
         return "mode \(String(mode & 0o777, radix: 8)), which lets others in; chmod 640 or stricter"
     }
 
+    /// What is wrong with the mode of a program that is to be run: nobody may, or others may change
+    /// what it does. nil: nothing.
+    package var unfitness: String? {
+        if mode & 0o111 == 0 { return "it is not executable; chmod 750" }
+        if mode & 0o022 == 0 { return nil }
+        return
+            "it has mode \(String(mode & 0o777, radix: 8)), which lets others change it; chmod 755 "
+            + "or stricter"
+    }
+
     /// Of a file that is not there.
     package static let absent = FileStamp(
         modified: WallTime(nanoseconds: 0),
@@ -85,6 +95,39 @@ package struct FileProblem: Error, Equatable {
         self.path = path
         self.text = text
     }
+}
+
+/// Programs of the operator's, run to their end. Failure modes: can't be started, ends otherwise than
+/// with status 0, takes too long, says too much; the relay stops.
+package protocol Programs: Sendable {
+    /// What it says on its standard output. Comes back on the loop it was called on.
+    /// - Parameter command: the program's absolute path and its arguments; no shell reads them.
+    func output(
+        of command: [String],
+        on loop: Loop
+    ) async throws(ProgramProblem) -> [UInt8]
+
+    /// Ends those that run, and starts no more.
+    func stop()
+}
+
+/// Why a program was of no use.
+package struct ProgramProblem: Error, Sendable, Equatable {
+    /// What follows its name in a sentence: "ended with status 3". Nothing of its standard output.
+    package let text: String
+    package init(_ text: String) { self.text = text }
+}
+
+/// A world without programs.
+package struct NoPrograms: Programs {
+    package init() {}
+    package func output(
+        of command: [String],
+        on loop: Loop
+    ) async throws(ProgramProblem) -> [UInt8] {
+        throw ProgramProblem("can't be run: there are no programs in this world")
+    }
+    package func stop() {}
 }
 
 /// Slow pure work, off the loops: hashes of passwords. What it computes is the same wherever it

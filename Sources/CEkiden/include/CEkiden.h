@@ -36,4 +36,8 @@ int ekiden_peer(int fd, uint32_t *uid, uint32_t *gid, int32_t *pid);
 /* pread from memory only: count, 0 at the end, or -errno (EAGAIN: would have to wait). */
 long ekiden_pread_nowait(int fd, void *buffer, size_t n, int64_t offset);
 
+/* Starts argv[0] with nothing of ours: /dev/null as its input, usual signals, a process group of its
+ * own. *output and *error become our ends of its pipes, not blocking. 0 or -errno. */
+int ekiden_spawn(char *const argv[], char *const environment[], int32_t *pid, int *output, int *error);
+
 #endif
