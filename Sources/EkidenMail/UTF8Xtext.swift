@@ -43,10 +43,12 @@ package enum UTF8Xtext {
     }
 
     /// In ASCII, whatever it holds.
-    package static func encode(_ address: String) -> String {
+    /// - Parameter keepsUnicode: characters beyond ASCII stay (utf-8-addr-unitext), but for controls.
+    package static func encode(_ address: String, keepsUnicode: Bool = false) -> String {
         var text = ""
         for scalar in address.unicodeScalars {
-            let isPlain = (0x21...0x7e).contains(scalar.value)
+            let isPlain =
+                (0x21...0x7e).contains(scalar.value) || keepsUnicode && scalar.value > 0x9f
             if isPlain, scalar != "\\", scalar != "+", scalar != "=" {
                 text.unicodeScalars.append(scalar)
             } else {

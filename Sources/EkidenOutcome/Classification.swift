@@ -98,7 +98,7 @@ package enum Classification {
         // Another host may be able where this one is not.
         PolicyRow(
             "host can't take such a message, others may",
-            [.message],
+            [.message, .recipient],
             lastHost: false,
             reasons: [.eightBitUnsupported, .utf8Unsupported, .tlsRequired, .messageTooLarge],
             .nextHost

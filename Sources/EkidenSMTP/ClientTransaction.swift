@@ -45,8 +45,13 @@ package struct ClientTransaction: Sendable {
     private let byteCount: Int
     private let extensions: Extensions
     private let hasEightBit: Bool
-    /// Of addresses or header something is beyond ASCII.
+    private let eightBitTrouble: String
+    /// Of reverse-path or headers something is beyond ASCII, so that no recipient can do without UTF-8.
     private let needsUTF8: Bool
+    /// MAIL says SMTPUTF8.
+    private let saysUTF8: Bool
+    /// Recipients that can't be said to this peer, by their places.
+    private let isLeftOut: [Bool]
     private let host: PeerHost
     private let mayRequireTLS: Bool
     private let speaksLMTP: Bool
@@ -62,7 +67,10 @@ package struct ClientTransaction: Sendable {
 
     /// - Parameters:
     ///   - recipients: at least one; results come in the same order.
-    ///   - byteCount: header block and body, as SIZE counts (RFC 1870 §5).
+    ///   - byteCount: header block and body as they are sent, as SIZE counts (RFC 1870 §5).
+    ///   - facts: of what is sent.
+    ///   - eightBitTrouble: where the peer takes no 8-bit content: why it gets no other; empty: nothing
+    ///     is to be said of it.
     ///   - extensions: what the peer offers.
     ///   - recipientDemands: by the order of the recipients; fewer where nothing was asked.
     ///   - mayRequireTLS: the host is verified as RFC 8689 §4.2.1 has it.
@@ -77,8 +85,10 @@ package struct ClientTransaction: Sendable {
         extensions: Extensions,
         host: PeerHost,
         mayRequireTLS: Bool = false,
-        speaksLMTP: Bool = false
+        speaksLMTP: Bool = false,
+        eightBitTrouble: String = ""
     ) {
+        self.eightBitTrouble = eightBitTrouble
         self.speaksLMTP = speaksLMTP
         self.sender = sender
         self.recipients = recipients
@@ -90,9 +100,13 @@ package struct ClientTransaction: Sendable {
         self.mayRequireTLS = mayRequireTLS
         hasEightBit = facts.hasEightBit
         // RFC 6531 §3.4: what was declared and is not so may go without.
-        needsUTF8 =
-            demands.smtpUTF8
-            && (facts.headerHasEightBit || !sender.isASCII || !recipients.allSatisfy(\.isASCII))
+        needsUTF8 = demands.smtpUTF8 && (facts.headerHasEightBit || !sender.isASCII)
+        // An 8-bit body may have parts with UTF-8 in their headers (§3.2).
+        saysUTF8 =
+            demands.smtpUTF8 && extensions.smtpUTF8
+            && (facts.hasEightBit || !sender.isASCII || !recipients.allSatisfy(\.isASCII))
+        let saysUTF8 = saysUTF8
+        isLeftOut = recipients.map { demands.smtpUTF8 && !saysUTF8 && !$0.isASCII }
         outcomes = Array(repeating: nil, count: recipients.count)
         refuseHere()
         if recipients.isEmpty { finish(.reusable) }
@@ -155,26 +169,26 @@ package struct ClientTransaction: Sendable {
         switch sending {
         case .mail:
             output.append("MAIL FROM:<")
-            Self.write(path: sender.text, asUTF8: needsUTF8, into: &output)
+            Self.write(path: sender.text, asUTF8: saysUTF8, into: &output)
             output.append(">")
             // RFC 1870 §5
             if extensions.size { output.append(text: " SIZE=\(byteCount)") }
             // RFC 6152 §2
             if hasEightBit { output.append(" BODY=8BITMIME") }
             // RFC 6531 §3.4
-            if needsUTF8 { output.append(" SMTPUTF8") }
+            if saysUTF8 { output.append(" SMTPUTF8") }
             // RFC 8689 §4.2.1; `refuseHere` has seen to it that the peer knows the word.
             if demands.requiresTLS { output.append(" REQUIRETLS") }
             writeDemands(into: &output)
             output.append("\r\n")
-            sending = .recipient(0)
+            sending = recipient(from: 0)
         case .recipient(let index):
             output.append("RCPT TO:<")
-            Self.write(path: recipients[index].text, asUTF8: needsUTF8, into: &output)
+            Self.write(path: recipients[index].text, asUTF8: saysUTF8, into: &output)
             output.append(">")
             writeDemands(ofRecipient: index, into: &output)
             output.append("\r\n")
-            sending = recipient(after: index)
+            sending = recipient(from: index + 1)
         case .data:
             output.append("DATA\r\n")
             sending = .message
@@ -220,8 +234,9 @@ package struct ClientTransaction: Sendable {
         }
     }
 
-    private func recipient(after index: Int) -> Cursor {
-        index + 1 < recipients.count ? .recipient(index + 1) : .data
+    /// The first one to be said from that place on; behind the last of them comes DATA.
+    private func recipient(from index: Int) -> Cursor {
+        isLeftOut[index...].firstIndex(of: false).map { .recipient($0) } ?? .data
     }
 
     // MARK: Replies
@@ -252,11 +267,11 @@ package struct ClientTransaction: Sendable {
         switch reply.code / 100 {
         case 2:
             isOpenAtPeer = true
-            awaiting = .recipient(0)
+            awaiting = recipient(from: 0)
         case 4, 5:
             failUndecided(failure(.message, reply))
             isMailRefused = true
-            if extensions.pipelining { awaiting = .recipient(0) } else { finish(.reusable) }
+            if extensions.pipelining { awaiting = recipient(from: 0) } else { finish(.reusable) }
         default: protocolError(reply)
         }
     }
@@ -273,14 +288,14 @@ package struct ClientTransaction: Sendable {
                 isLimitReached ? tooManyRecipients(reply) : failure(.recipient, reply)
             )
         }
-        awaiting = recipient(after: index)
+        awaiting = recipient(from: index + 1)
         if isLimitReached, !extensions.pipelining { skipRecipients(after: index, reply) }
         if !extensions.pipelining, awaiting == .data, accepted == 0 { finish(.needsReset) }
     }
 
     /// Without pipelining those not asked for yet need not be asked for in vain.
     private mutating func skipRecipients(after index: Int, _ reply: Reply) {
-        for rest in recipients.indices where rest > index {
+        for rest in recipients.indices where rest > index && !isLeftOut[rest] {
             outcomes[rest] = .failed(tooManyRecipients(reply))
         }
         sending = .data
@@ -402,8 +417,27 @@ package struct ClientTransaction: Sendable {
             failHere(.utf8Unsupported, "", EnhancedStatus(5, 6, 7))
         } else if hasEightBit, !extensions.eightBitMIME {
             // RFC 6152 §3
-            failHere(.eightBitUnsupported, "", EnhancedStatus(5, 6, 3))
+            failHere(.eightBitUnsupported, eightBitTrouble, EnhancedStatus(5, 6, 3))
+        } else {
+            leaveOut()
         }
+    }
+
+    /// RFC 6531 §3.5: an address beyond ASCII can't be said to a peer without SMTPUTF8; the others can.
+    private mutating func leaveOut() {
+        for index in recipients.indices where isLeftOut[index] {
+            outcomes[index] = .failed(
+                Failure(
+                    scope: .recipient,
+                    isPermanent: true,
+                    reason: .utf8Unsupported,
+                    step: .recipient,
+                    host: host,
+                    status: EnhancedStatus(5, 6, 7)
+                )
+            )
+        }
+        if !outcomes.contains(where: { $0 == nil }) { finish(.reusable) }
     }
 
     private mutating func failHere(_ reason: Reason, _ text: String, _ status: EnhancedStatus) {

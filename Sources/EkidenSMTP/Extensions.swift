@@ -26,8 +26,8 @@ package struct Extensions: Sendable, Equatable {
     package var size = false
     /// The largest message the peer takes, in bytes; nil when it named none (or 0: no limit).
     package var messageBytes: Int?
-    /// RFC 9422, LIMITS: recipients of a transaction, messages of a session, and domains among
-    /// the recipients of a transaction.
+    /// RFC 9422 §4: RCPT commands in a transaction, MAIL commands in a session, and different domains
+    /// of recipients in a session; nil where the peer does not say.
     package var recipientsMax: Int?
     package var messagesMax: Int?
     package var recipientDomainsMax: Int?
@@ -67,7 +67,7 @@ package struct Extensions: Sendable, Equatable {
     private mutating func readLimits(_ words: ArraySlice<String>) {
         for word in words {
             let parts = word.split(separator: "=", maxSplits: 1)
-            guard parts.count == 2, let value = Self.positive(String(parts[1])) else { continue }
+            guard parts.count == 2, let value = Self.limit(parts[1]) else { continue }
             switch parts[0] {
             case "rcptmax": recipientsMax = value
             case "mailmax": messagesMax = value
@@ -75,6 +75,18 @@ package struct Extensions: Sendable, Equatable {
             default: break
             }
         }
+    }
+
+    /// RFC 9422 §4: up to six digits, the first of them not 0. What is not so is passed over (§3).
+    private static func limit(_ text: Substring) -> Int? {
+        text.utf8.count <= 6 && text.utf8.first != 0x30 ? positive(String(text)) : nil
+    }
+
+    /// The limits that a transaction has to keep, as the peer writes them.
+    var limitsText: String {
+        let limits = [("RCPTMAX", recipientsMax), ("RCPTDOMAINMAX", recipientDomainsMax)]
+        return limits.compactMap { name, value in value.map { "\(name)=\($0)" } }
+            .joined(separator: " ")
     }
 
     private static func positive(_ text: String) -> Int? {

@@ -175,6 +175,25 @@ private func failure(
         #expect(session.extensions.eightBitMIME && !session.extensions.pipelining)
     }
 
+    /// RFC 3207 §4.2: what a host offers in the clear is nobody's word.
+    @Test func `a host that knows less under TLS is believed`() {
+        let rich = Reply(
+            250,
+            lines: ["h", "STARTTLS", "8BITMIME", "SMTPUTF8", "DSN", "SIZE 10", "AUTH PLAIN"]
+        )
+        for answers in [[Reply(250, "h")], [Reply(500, "what"), Reply(250, "h")]] {
+            var (session, _) = session(.may, [Reply(220, "hi"), rich, Self.go])
+            #expect(action(session) == .secure)
+            session.secured(facts(isTrusted: false))
+            var output = BytesBuilder()
+            for answer in answers {
+                while session.next(into: &output) == .send {}
+                session.received(answer)
+            }
+            #expect(action(session) == .ready && session.extensions == Extensions())
+        }
+    }
+
     @Test func `what is not offered, or refused, ends only what insists on it`() {
         let nothing = [Reply(220, "hi"), Reply(250, "h")]
         #expect(action(session(.may, nothing).0) == .ready)

@@ -358,6 +358,33 @@ private let userUnknown = failed(.recipient, .recipient, .peerRejected, noUser, 
         )
     }
 
+    @Test func `why 8-bit mail can't be converted is said with its failure`() {
+        var facts = MessageFacts()
+        facts.bodyHasEightBit = true
+        let transaction = ClientTransaction(
+            sender: sender,
+            recipients: recipients(1),
+            byteCount: 1,
+            facts: facts,
+            extensions: Extensions(),
+            host: host,
+            eightBitTrouble: "signed"
+        )
+        #expect(
+            transaction.results
+                == [
+                    failed(
+                        .message,
+                        .mail,
+                        .eightBitUnsupported,
+                        nil,
+                        .init(5, 6, 3),
+                        text: "signed"
+                    )
+                ]
+        )
+    }
+
     @Test func `the null sender is said as such`() {
         var transaction = ClientTransaction(
             sender: .null,

@@ -164,6 +164,17 @@ private func status(_ a: UInt8, _ b: UInt16, _ c: UInt16) -> EnhancedStatus { .i
         #expect(Extensions(reply) == expected)
     }
 
+    @Test(arguments: [
+        "LIMITS", "LIMITS RCPTMAX", "LIMITS RCPTMAX=", "LIMITS RCPTMAX=0", "LIMITS RCPTMAX=1x",
+        "LIMITS RCPTMAX=-1", "LIMITS RCPTMAX=010", "LIMITS RCPTMAX=1000000", "LIMITS RCPTMAX==2",
+        "LIMITS =2", "LIMITS RCPTMAX =2", "LIMITS RCPTMAXIMUM=2",
+    ])
+    func `a limit that is none is passed over`(line: String) {
+        let both = Extensions(Reply(250, lines: ["mx.example", line + " MAILMAX=999999"]))
+        #expect(both.recipientsMax == nil && both.recipientDomainsMax == nil)
+        #expect(both.messagesMax == 999_999)
+    }
+
     @Test(arguments: ["SIZE", "SIZE 0", "SIZE x", "SIZE -5", "SIZE 99999999999999999999"])
     func `a size that says no number is no limit`(_ line: String) {
         let extensions = Extensions(Reply(250, lines: ["h", line]))

@@ -34,14 +34,18 @@ package struct ClientLogin: Sendable, Equatable {
     package var mechanisms: [ClientMechanism]
     /// Ours, for SCRAM: new for each connection, hard to guess, without commas.
     package var nonce: String
+    /// The secret is one from before, so there may be another by now.
+    package var mayBeOld: Bool
 
     package init(
         name: String,
         user: String,
         secret: Secret,
         mechanisms: [ClientMechanism] = ClientMechanism.allCases,
-        nonce: String
+        nonce: String,
+        mayBeOld: Bool = false
     ) {
+        self.mayBeOld = mayBeOld
         self.name = name
         self.user = user
         self.secret = secret
