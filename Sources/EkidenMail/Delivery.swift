@@ -84,6 +84,8 @@ package struct AttemptReport: Sendable, Equatable {
     package var transferTime: Duration
     /// The host that gave the last answer offers DSN (RFC 3461): what it took, it reports on.
     package var hostOffersDSN: Bool
+    /// The host that gave the last answer got 8-bit content in 7 bits.
+    package var isConverted = false
     /// What TLS the last connection had; nil: none.
     package var tls: TLSFacts?
     /// The peer answered at this site (any reply at all), so the site is alive.

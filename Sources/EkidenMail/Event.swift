@@ -86,6 +86,8 @@ package enum Event: Sendable {
         package var transferTime: Duration
         /// What TLS the connection had; nil: none.
         package var tls: TLSFacts?
+        /// Its 8-bit content was converted to 7 bits for that host.
+        package var isConverted: Bool
         package var reason: Reason
         /// Where it failed; nil: it did not.
         package var step: DeliveryStep?
@@ -106,6 +108,7 @@ package enum Event: Sendable {
             connectTime: Duration,
             transferTime: Duration,
             tls: TLSFacts? = nil,
+            isConverted: Bool = false,
             reason: Reason,
             step: DeliveryStep? = nil,
             failureClass: FailureClass? = nil,
@@ -123,6 +126,7 @@ package enum Event: Sendable {
             self.connectTime = connectTime
             self.transferTime = transferTime
             self.tls = tls
+            self.isConverted = isConverted
             self.reason = reason
             self.step = step
             self.failureClass = failureClass

@@ -106,6 +106,7 @@ extension Event {
         if let host = e.host { fields.append(.text("host", host.text)) }
         if let site = e.site { fields.append(.text("site", site.text)) }
         fields += e.tls == nil ? [.text("tls", "none")] : Self.fields(e.tls)
+        if e.isConverted { fields.append(.text("converted", "7bit")) }
         fields += [
             .text(
                 "delay",

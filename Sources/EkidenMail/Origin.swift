@@ -13,4 +13,10 @@ package struct Origin: Sendable, Hashable {
         self.login = login
         self.headerRoutes = headerRoutes
     }
+
+    /// By one of those logins, at one of those listeners; where none is named, any will do.
+    package func cameBy(logins: [String], listeners: [String]) -> Bool {
+        (logins.isEmpty || login.map(logins.contains) ?? false)
+            && (listeners.isEmpty || listeners.contains(listener))
+    }
 }

@@ -10,6 +10,7 @@ package enum Reason: String, Sendable, CaseIterable {
     case delivered
     case siteBusy = "site-busy"
     case sitePaced = "site-paced"
+    case streamPaced = "stream-paced"
     case siteRecovered = "site-recovered"
     case groupParted = "group-parted"
 
@@ -62,6 +63,8 @@ package enum Reason: String, Sendable, CaseIterable {
     case routeDiscards = "route-discards"
     case routeHolds = "route-holds"
     case routeFallback = "route-fallback"
+    case routeClosed = "route-closed"
+    case routeOpened = "route-opened"
 
     // Ourselves.
     case spoolUnavailable = "spool-unavailable"
@@ -79,6 +82,7 @@ package enum Reason: String, Sendable, CaseIterable {
         case .delivered: "the next hop accepted it"
         case .siteBusy: "all connections allowed to its next hop are in use"
         case .sitePaced: "its site's rate is used up for the moment"
+        case .streamPaced: "its stream's rate is used up for the moment"
         case .siteRecovered: "its next hop answers again"
         case .groupParted: "its recipients had different outcomes"
         case .operatorHold: "an operator holds it"
@@ -101,7 +105,8 @@ package enum Reason: String, Sendable, CaseIterable {
         case .tlsUnavailable: "the host offers no TLS, which its policy asks for"
         case .tlsFailed: "the TLS handshake with the host failed"
         case .tlsUnverified: "the host's certificate is not one that its policy takes"
-        case .loginUnavailable: "we can't log in there: no TLS, or no mechanism both sides know"
+        case .loginUnavailable:
+            "we can't log in there: no secret, no TLS, or no mechanism both sides know"
         case .routeRefused: "the route's host takes no mail from us, or not from that sender"
         case .loginFailed: "the host did not let us log in"
         case .greetingRefused: "the host refused us in its greeting"
@@ -119,6 +124,8 @@ package enum Reason: String, Sendable, CaseIterable {
         case .routeDiscards: "a route of the configuration discards such mail"
         case .routeHolds: "a route of the configuration holds such mail for an operator"
         case .routeFallback: "its route failed too often; it goes by the fallback now"
+        case .routeClosed: "its route is closed, and opens at its time or when an operator asks"
+        case .routeOpened: "its route is open now"
         case .spoolUnavailable: "outcomes can't be recorded, so nothing is sent"
         case .stopping: "the relay is stopping"
         case .noRoute: "no route leads there"

@@ -19,6 +19,8 @@ package enum FailureAction: String, Sendable, CaseIterable {
     case againNow = "again-now"
     /// Everybody in the job waits until it is mended, however long; not counted as an attempt.
     case awaitRepair = "await-repair"
+    /// Everybody in the job waits until the route opens, or their lifetime is over; not counted.
+    case awaitOpening = "await-opening"
     /// Our own fault: wait a little; neither bounces nor counts as an attempt.
     case stop
     /// Those concerned are done with, and nobody is told.
@@ -69,6 +71,7 @@ package enum Classification {
         PolicyRow("our own fault", [.ours], .stop),
         // What the operator has decided of such mail.
         PolicyRow("a route discards it", reasons: [.routeDiscards], .discard),
+        PolicyRow("its route is closed for now", reasons: [.routeClosed], .awaitOpening),
         PolicyRow("a route holds it", reasons: [.routeHolds], .hold),
         // The peer may have taken the message: another host at once would be a likely duplicate.
         PolicyRow(

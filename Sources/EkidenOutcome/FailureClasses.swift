@@ -111,7 +111,8 @@ package enum FailureClasses {
         case .tlsUnavailable, .tlsFailed, .tlsUnverified, .tlsRequired: .tls
         case .loginUnavailable, .loginFailed, .routeRefused: .authentication
         case .eightBitUnsupported, .utf8Unsupported, .messageTooLarge: .content
-        case .routeBounces, .routeDiscards, .routeHolds, .routeFallback: .ours
+        case .routeBounces, .routeDiscards, .routeHolds, .routeFallback, .routeClosed, .routeOpened:
+            .ours
         case .spoolUnavailable, .stopping, .noRoute, .damaged: .ours
         default: nil
         }

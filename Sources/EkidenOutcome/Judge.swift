@@ -45,7 +45,8 @@ package struct Judgement: Sendable {
         var bounced: [ReportItem] = []
         var delayed: [ReportItem] = []
         var relayed: [ReportItem] = []
-        // "Too many recipients" goes again at once only beside a delivery, so it always ends.
+        // "Too many recipients" goes again at once only beside a delivery, so it always ends. Who was
+        // not asked for (RFC 9422) goes again in any case: others were, and are not in the next one.
         let someDelivered = report.results.contains {
             if case .delivered = $0 { true } else { false }
         }
@@ -54,7 +55,8 @@ package struct Judgement: Sendable {
             case .delivered(let reply):
                 note(&verdict, recipient, .delivered, .delivered, report.host, reply.oneLine)
                 if endsHere(recipient) { relayed.append(passedOn(recipient, reply)) }
-            case .failed(let failure) where someDelivered && isForAgain(failure):
+            case .failed(let failure)
+            where isForAgain(failure) && (someDelivered || failure.reply == nil):
                 verdict.dispositions.append(.again)
             case .failed(let failure):
                 judge(failure, of: recipient, &verdict, &bounced, &delayed)
@@ -120,15 +122,38 @@ package struct Judgement: Sendable {
                 .retry(after: settings.ownFault, because: failure.reason)
             )
         case .awaitRepair:
-            later(failure, of: recipient, &verdict, &delayed, waiting: settings.repair)
-        case .bounceRecipients:
+            later(failure, of: recipient, &verdict, &delayed, waiting: .untilMended)
+        case .bounceRecipients where !isForFallback(failure):
             end(failure, of: recipient, as: .failed, &verdict, &bounced)
-        case .nextHost, .deferRecipients, .deferAll, .againNow:
-            if !expiryIsPaused, age >= lifetime {
-                end(failure, of: recipient, as: .expired, &verdict, &bounced)
-            } else {
-                later(failure, of: recipient, &verdict, &delayed)
-            }
+        case .bounceRecipients, .nextHost, .deferRecipients, .deferAll, .againNow:
+            endOrLater(failure, of: recipient, &verdict, &bounced, &delayed, waiting: .asAttempts)
+        case .awaitOpening:
+            endOrLater(failure, of: recipient, &verdict, &bounced, &delayed, waiting: .untilOpen)
+        }
+    }
+
+    /// The route has it that such mail goes by its fallback, if there is one left. Where the host may
+    /// have taken it, another one at once would be a likely duplicate; and what is not a host's doing,
+    /// such as a route that is closed, the fallback is not for.
+    private func isForFallback(_ failure: Failure) -> Bool {
+        let failureClass = FailureClasses.of(failure)
+        return settings.lastAttempt != nil && failureClass != .ours
+            && settings.fallbackOn.contains(failureClass)
+            && !Classification.isAmbiguous(failure)
+    }
+
+    private func endOrLater(
+        _ failure: Failure,
+        of recipient: JobRecipient,
+        _ verdict: inout Verdict,
+        _ bounced: inout [ReportItem],
+        _ delayed: inout [ReportItem],
+        waiting: Waiting
+    ) {
+        if !expiryIsPaused, age >= lifetime {
+            end(failure, of: recipient, as: .expired, &verdict, &bounced)
+        } else {
+            later(failure, of: recipient, &verdict, &delayed, waiting: waiting)
         }
     }
 
@@ -154,9 +179,9 @@ package struct Judgement: Sendable {
                 recipient: recipient.address,
                 index: recipient.index,
                 action: action,
-                failure: failure,
+                failure: Self.forSenders(failure),
                 lastAttempt: now,
-                attempts: status(recipient).attempts + 1
+                attempts: status(recipient).attempts + (failure.reason == .routeClosed ? 0 : 1)
             )
         )
     }
@@ -165,22 +190,37 @@ package struct Judgement: Sendable {
         Classification.action(for: failure, isLastHost: true) == .againNow
     }
 
-    /// - Parameter repair: how long to wait where the attempt does not count; nil: as attempts have it.
+    /// What a recipient waits for.
+    private enum Waiting {
+        /// Longer after each attempt.
+        case asAttempts
+        /// What only a person can end, without a date: the attempt does not count.
+        case untilMended
+        /// The same, within its lifetime.
+        case untilOpen
+    }
+
+    private func wait(_ waiting: Waiting, attempts: Int, _ failure: Failure) -> Duration {
+        let left = expiryIsPaused ? nil : lifetime - age
+        switch waiting {
+        case .untilMended: return settings.repair
+        // It comes forward when the route opens; until then it is only seen to end in time.
+        case .untilOpen: return settings.delay(attempts: .max, draw: draw, untilEnd: left)
+        case .asAttempts:
+            return settings.waits(of: FailureClasses.of(failure))
+                .delay(attempts: attempts, draw: draw, untilEnd: left)
+        }
+    }
+
     private func later(
         _ failure: Failure,
         of recipient: JobRecipient,
         _ verdict: inout Verdict,
         _ delayed: inout [ReportItem],
-        waiting repair: Duration? = nil
+        waiting: Waiting
     ) {
         let before = status(recipient)
-        let wait =
-            repair
-            ?? settings.waits(of: FailureClasses.of(failure)).delay(
-                attempts: before.attempts + 1,
-                draw: draw,
-                untilEnd: expiryIsPaused ? nil : lifetime - age
-            )
+        let wait = wait(waiting, attempts: before.attempts + 1, failure)
         var notifies = false
         if let after = settings.delayNoticeAfter, age >= after, !before.delayNoticeSent,
             !job.sender.isNull, demands.of(recipient.index).wants(.delay)
@@ -191,11 +231,11 @@ package struct Judgement: Sendable {
                     recipient: recipient.address,
                     index: recipient.index,
                     action: .delayed,
-                    failure: failure,
+                    failure: Self.forSenders(failure),
                     lastAttempt: now,
                     // Until it is mended has no date.
-                    willRetryUntil: repair == nil ? job.arrived + lifetime : nil,
-                    attempts: before.attempts + 1
+                    willRetryUntil: waiting == .untilMended ? nil : job.arrived + lifetime,
+                    attempts: before.attempts + (waiting == .asAttempts ? 1 : 0)
                 )
             )
         }
@@ -209,7 +249,7 @@ package struct Judgement: Sendable {
             at: failure,
             wait: wait,
             notifies: notifies,
-            counts: repair == nil
+            counts: waiting == .asAttempts
         )
     }
 
@@ -268,7 +308,9 @@ package struct Judgement: Sendable {
         let next = wait.map { now + $0 }
         let line = Self.oneLine(words)
         var attempts = before.attempts + (counts ? 1 : 0)
-        if state == .pending, reason.isOursToMend, let last = settings.lastAttempt {
+        if state == .pending, reason.isOursToMend || failure.map(isForFallback) ?? false,
+            let last = settings.lastAttempt
+        {
             attempts = max(attempts, last)
         }
         verdict.marks.append(
@@ -324,6 +366,7 @@ package struct Judgement: Sendable {
                 connectTime: report.connectTime,
                 transferTime: report.transferTime,
                 tls: report.tls,
+                isConverted: report.isConverted,
                 reason: reason,
                 step: failure?.step,
                 failureClass: failure.map { FailureClasses.of($0) },
@@ -334,6 +377,19 @@ package struct Judgement: Sendable {
     }
 
     // MARK: Words
+
+    /// What opens a route is the operator's business alone.
+    private static func forSenders(_ failure: Failure) -> Failure {
+        guard failure.reason == .routeClosed else { return failure }
+        return Failure(
+            scope: failure.scope,
+            isPermanent: failure.isPermanent,
+            reason: failure.reason,
+            step: failure.step,
+            text: "its next mail host can be reached at certain times only, and not now",
+            status: failure.status
+        )
+    }
 
     static func words(_ failure: Failure) -> String {
         let line = oneLine(failure.oneLine)

@@ -51,43 +51,59 @@ package struct ReportRequest: Sendable {
 }
 
 package struct ReportComposer {
-    private let request: ReportRequest
+    let request: ReportRequest
+    let charset: ReportCharset
+    let host: String
     private let returned: ReturnedContent
-    private let host: String
 
     package init(_ request: ReportRequest) {
         self.request = request
         host = ReportText.ascii(request.reportingHost)
+        charset = ReportCharset(
+            to: request.plan.to,
+            messageCameWithUTF8: request.demands.smtpUTF8
+        )
         returned = ReturnedContent(
             header: request.returnableHeader,
             body: request.returnsHeaderAlone ? nil : request.originalBody,
             wholeBytesMax: request.wholeBytesMax,
-            allowsEightBit: request.allowsEightBit
+            allowsEightBit: request.allowsEightBit || charset == .plain,
+            charset: charset
         )
     }
 
     /// The report as a message to be queued.
     package func message() -> NewMessage {
-        let human = Bytes(humanText.joined(separator: "\r\n") + "\r\n")
-        let status = Bytes(deliveryStatus)
-        let boundary = Self.boundary(request.id, notIn: [human, status, returned.bytes])
-        let header = Bytes(headerText(boundary) + "\r\n")
-        var body = BytesBuilder(capacity: human.count + status.count + returned.bytes.count + 1024)
-        body.append(text: "This is a delivery report in MIME format.\r\n\r\n")
-        let kind = returned.contentType
         let parts = [
-            ("text/plain; charset=us-ascii", "Explanation", human),
-            ("message/delivery-status", "Delivery status", status),
-            (kind, kind == "message/rfc822" ? "The message" : "Its header", returned.bytes),
+            ReportPart(
+                ("text/plain; charset=us-ascii", "text/plain; charset=utf-8"),
+                "Explanation",
+                Bytes(humanText.joined(separator: "\r\n") + "\r\n"),
+                charset
+            ),
+            // RFC 6533 §4
+            ReportPart(
+                ("message/delivery-status", "message/global-delivery-status"),
+                "Delivery status",
+                Bytes(deliveryStatus),
+                charset
+            ),
+            returned.part,
         ]
-        for (index, (type, description, bytes)) in parts.enumerated() {
-            body.append(text: "--\(boundary)\r\nContent-Type: \(type)\r\n")
-            body.append(text: "Content-Description: \(description)\r\n")
-            if index == 2, returned.hasEightBit {
-                body.append("Content-Transfer-Encoding: 8bit\r\n")
+        let hasEightBit = parts.contains(where: \.hasEightBit)
+        let boundary = Self.boundary(request.id, notIn: parts.map(\.bytes))
+        let header = Bytes(headerText(boundary, hasEightBit) + "\r\n")
+        let byteCount = parts.reduce(0) { $0 + $1.bytes.count }
+        var body = BytesBuilder(capacity: byteCount + 1024)
+        body.append(text: "This is a delivery report in MIME format.\r\n\r\n")
+        for part in parts {
+            body.append(text: "--\(boundary)\r\nContent-Type: \(part.type)\r\n")
+            body.append(text: "Content-Description: \(part.description)\r\n")
+            if let encoding = part.encoding {
+                body.append(text: "Content-Transfer-Encoding: \(encoding)\r\n")
             }
             body.append("\r\n")
-            body.append(bytes)
+            body.append(part.bytes)
             body.append("\r\n")
         }
         body.append(text: "--\(boundary)--\r\n")
@@ -98,7 +114,7 @@ package struct ReportComposer {
                 // RFC 3464 §2, RFC 5321 §4.5.5: the null reverse-path, so nothing comes back.
                 sender: .null,
                 recipients: [request.plan.to],
-                body: returned.hasEightBit || demands.smtpUTF8 ? .eightBitMIME : .sevenBit,
+                body: hasEightBit || demands.smtpUTF8 ? .eightBitMIME : .sevenBit,
                 client: ClientFacts(
                     endpoint: Endpoint(.loopback4, 0),
                     helo: host,
@@ -124,7 +140,7 @@ package struct ReportComposer {
 
     // MARK: Header
 
-    private func headerText(_ boundary: String) -> String {
+    private func headerText(_ boundary: String, _ hasEightBit: Bool) -> String {
         var text = ""
         text += ReportText.field("Date", request.now.mailDate)
         text += "From: Mail Delivery System <MAILER-DAEMON@\(host)>\r\n"
@@ -152,7 +168,7 @@ package struct ReportComposer {
         // RFC 6522 §3.
         text += "Content-Type: multipart/report; report-type=delivery-status;\r\n"
         text += " boundary=\"\(boundary)\"\r\n"
-        if returned.hasEightBit { text += "Content-Transfer-Encoding: 8bit\r\n" }
+        if hasEightBit { text += "Content-Transfer-Encoding: 8bit\r\n" }
         return text
     }
 
@@ -248,7 +264,7 @@ package struct ReportComposer {
     }
 
     private func paragraph(_ item: ReportItem) -> [String] {
-        var lines = ["<\(ReportText.ascii(item.recipient.text))>"]
+        var lines = ["<\(charset.text(of: item.recipient))>"]
         let indent = "    "
         func say(_ text: String) {
             lines += ReportText.wrap(ReportText.ascii(text)).map { indent + $0 }
@@ -262,12 +278,12 @@ package struct ReportComposer {
         case .failed, .relayed: break
         case .expired:
             say(
-                "It was tried \(item.attempts) times since \(request.arrived.mailDate) and is given"
+                "It was tried \(times(item)) since \(request.arrived.mailDate) and is given"
                     + " up now. The last time this happened:"
             )
         case .delayed:
             let until = item.willRetryUntil.map { " It is tried until \($0.mailDate)." } ?? ""
-            say("It was tried \(item.attempts) times so far.\(until) The last time this happened:")
+            say("It was tried \(times(item)) so far.\(until) The last time this happened:")
         }
         if let reply = failure.reply {
             let who = failure.host?.text ?? "The next mail host"
@@ -286,6 +302,10 @@ package struct ReportComposer {
         }
         if let advice = advice(failure, item.action) { say(advice) }
         return lines
+    }
+
+    private func times(_ item: ReportItem) -> String {
+        item.attempts == 1 ? "once" : "\(item.attempts) times"
     }
 
     private func head(of reply: Reply) -> String {
@@ -320,76 +340,6 @@ package struct ReportComposer {
             ? "The returned message is attached."
             : "If you need help, please give this report to your postmaster; it has all the"
                 + " details. Your message, or its header, is attached."
-    }
-
-    // MARK: For programs (RFC 3464)
-
-    private var deliveryStatus: String {
-        // RFC 3464 §2.2: fields of the message, then a block for each recipient.
-        var text = ""
-        // RFC 3464 §2.2.1
-        if let id = request.demands.envelopeID.flatMap(ReportText.decodeXtext) {
-            text += ReportText.field("Original-Envelope-Id", id)
-        }
-        text += ReportText.field("Reporting-MTA", "dns; \(host)")
-        text += ReportText.field("Arrival-Date", request.arrived.mailDate)
-        text += ReportText.field("X-Ekiden-Queue-ID", request.originalID.text)
-        text += "X-Ekiden-Sender: rfc822; \(ReportText.ascii(request.originalSender.text))\r\n"
-        for item in request.plan.items {
-            text += "\r\n"
-            // RFC 3464 §2.3.1 … §2.3.9.
-            if let original = request.demands.of(item.index).originalRecipient {
-                text += Self.originalRecipient(original)
-            }
-            text += "Final-Recipient: \(Self.typed(item.recipient))\r\n"
-            text += ReportText.field("Action", Self.word(item.action))
-            text += ReportText.field("Status", item.status.text)
-            if let host = item.host {
-                text += ReportText.field("Remote-MTA", "dns; \(Self.mta(host))")
-            }
-            text += ReportText.field("Diagnostic-Code", Self.diagnostic(item))
-            text += ReportText.field("Last-Attempt-Date", item.lastAttempt.mailDate)
-            if let until = item.willRetryUntil, item.action == .delayed {
-                text += ReportText.field("Will-Retry-Until", until.mailDate)
-            }
-        }
-        return text
-    }
-
-    private static func mta(_ host: PeerHost) -> String {
-        if let address = HostAddress(host.name) { return address.literal }
-        return host.name
-    }
-
-    private static func diagnostic(_ item: ReportItem) -> String {
-        if let reply = item.reply { return "smtp; " + Judgement.oneLine(reply.oneLine) }
-        return "x-ekiden; " + Judgement.oneLine(item.failure?.text ?? "")
-    }
-
-    /// RFC 6533 §3: of the type `utf-8` where it is beyond ASCII, in ASCII all the same.
-    private static func typed(_ address: Address) -> String {
-        address.isASCII
-            ? "rfc822; \(ReportText.ascii(address.text))"
-            : "utf-8; \(UTF8Xtext.encode(address.text))"
-    }
-
-    private static func word(_ action: ReportItem.Action) -> String {
-        switch action {
-        case .failed, .expired: "failed"
-        case .delayed: "delayed"
-        case .relayed: "relayed"
-        }
-    }
-
-    /// RFC 3464 §2.3.1: type and address, the address as it was before xtext; of the type `utf-8`
-    /// as it is, for this part is ASCII (RFC 6533 §3).
-    private static func originalRecipient(_ parameter: String) -> String {
-        let parts = parameter.split(separator: ";", maxSplits: 1)
-        guard parts.count == 2 else { return "" }
-        let isUTF8 = String(parts[0]).asciiLowercased == "utf-8"
-        let address = isUTF8 ? String(parts[1]) : ReportText.decodeXtext(String(parts[1])) ?? ""
-        return "Original-Recipient: \(ReportText.ascii(String(parts[0])));"
-            + "\(ReportText.ascii(address))\r\n"
     }
 }
 

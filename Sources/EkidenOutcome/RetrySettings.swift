@@ -22,6 +22,8 @@ package struct RetrySettings: Sendable, Equatable {
     /// After so many attempts a fallback route has the mail; nil: there is none. What is ours to mend
     /// uses them all up, so that the fallback has it at once.
     package var lastAttempt: Int?
+    /// Failures after which the fallback has the mail at once, those for good among them.
+    package var fallbackOn: Set<FailureClass> = []
     /// Receives double bounces; nil: they are dropped, with an event.
     package var postmaster: Address?
 

@@ -31,6 +31,7 @@ private func attempt(
     _ status: Event.Attempt.Status,
     _ reason: Reason,
     _ words: String,
+    isConverted: Bool = false,
     next: WallTime? = nil
 ) -> Event {
     .attempt(
@@ -45,6 +46,7 @@ private func attempt(
             queueTime: .microseconds(1500),
             connectTime: .milliseconds(12),
             transferTime: .microseconds(30_250),
+            isConverted: isConverted,
             reason: reason,
             words: words,
             next: next
@@ -136,6 +138,22 @@ private let examples: [LogExample] = [
             "id":"0379Z9SD6P001","from":"<alice@example.org>","to":"<bob@example.net>","attempt":1,\
             "host":"mx.example.net[198.51.100.25]:25","site":"mx:mx.example.net","tls":"none",\
             "delay":"0.001500/0.012000/0.030250","reply":"250 2.0.0 ok"}
+            """
+    ),
+    LogExample(
+        name: "delivered, converted",
+        event: attempt(.delivered, .delivered, "250 2.0.0 ok", isConverted: true),
+        text: """
+            2026-11-21T02:07:58.123Z info delivered id=0379Z9SD6P001 from=<alice@example.org> \
+            to=<bob@example.net> attempt=1 host=mx.example.net[198.51.100.25]:25 \
+            site=mx:mx.example.net tls=none converted=7bit delay=0.001500/0.012000/0.030250 \
+            reply="250 2.0.0 ok"
+            """,
+        json: """
+            {"time":"2026-11-21T02:07:58.123Z","level":"info","event":"delivered",\
+            "id":"0379Z9SD6P001","from":"<alice@example.org>","to":"<bob@example.net>","attempt":1,\
+            "host":"mx.example.net[198.51.100.25]:25","site":"mx:mx.example.net","tls":"none",\
+            "converted":"7bit","delay":"0.001500/0.012000/0.030250","reply":"250 2.0.0 ok"}
             """
     ),
     LogExample(

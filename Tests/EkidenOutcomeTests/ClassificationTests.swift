@@ -41,6 +41,10 @@ import Testing
             failure(.site, permanent: true, .routeDiscards, step: .resolve), true, .discard
         ),
         (
+            "its route is closed for now",
+            failure(.site, permanent: false, .routeClosed, step: .resolve), true, .awaitOpening
+        ),
+        (
             "a route holds it",
             failure(.site, permanent: false, .routeHolds, step: .resolve), true, .hold
         ),
@@ -72,6 +76,16 @@ import Testing
         (
             "host can't take such a message, others may",
             failure(.message, permanent: true, .eightBitUnsupported, step: .mail), false, .nextHost
+        ),
+        (
+            "host can't take such a message, others may",
+            failure(.recipient, permanent: true, .utf8Unsupported, step: .recipient), false,
+            .nextHost
+        ),
+        (
+            "recipient refused for good",
+            failure(.recipient, permanent: true, .utf8Unsupported, step: .recipient), true,
+            .bounceRecipients
         ),
         (
             "message refused for good",

@@ -46,7 +46,7 @@ import Testing
         // Those that no failure has are of none.
         let without: Set<Reason> = [
             .accepted, .restarted, .dueTimeReached, .resolving, .resolved, .delivered, .siteBusy,
-            .sitePaced, .siteRecovered, .groupParted, .operatorHold, .operatorRelease,
+            .sitePaced, .streamPaced, .siteRecovered, .groupParted, .operatorHold, .operatorRelease,
             .operatorRetry, .operatorDelete, .expired,
             // By the host's words.
             .greetingRefused, .peerDeferred, .peerRejected, .tooManyRecipients,

@@ -61,6 +61,50 @@ import Testing
         #expect(judgement([.failed(relay)], age: month).verdict().marks[0].state == .expired)
     }
 
+    @Test func whatTheFallbackIsForGoesThereAtOnceAlsoInsteadOfBouncing() {
+        let reply = Reply(554, EnhancedStatus(5, 7, 1), "looks like spam")
+        let spam = failure(.message, permanent: true, .peerRejected, reply: reply)
+        var judged = judgement([.failed(spam), .failed(noSuchUser)])
+        judged.settings.fallbackOn = [.spam]
+        // No fallback is left: it bounces.
+        #expect(judged.verdict().marks.map(\.state) == [.failed, .failed])
+        judged.settings.lastAttempt = 4
+        let verdict = judged.verdict()
+        #expect(verdict.marks.map(\.state) == [.pending, .failed])
+        #expect(verdict.marks[0].attempts == 4)
+        #expect(verdict.reports[0].items.map(\.recipient.text) == ["r1@example.net"])
+    }
+
+    @Test func theFallbackIsNotForWhatMayBeDeliveredNorForWhatIsOurs() {
+        let lost = failure(.host, permanent: false, .connectionLost, step: .endOfData)
+        let closed = failure(.site, permanent: false, .routeClosed, step: .resolve)
+        let refused = failure(.host, permanent: false, .connectionRefused, step: .connect)
+        var judged = judgement([.failed(lost), .failed(closed), .failed(refused)])
+        judged.settings.fallbackOn = [.network, .ours]
+        judged.settings.lastAttempt = 4
+        let verdict = judged.verdict()
+        #expect(verdict.marks.map(\.state) == [.pending, .pending, .pending])
+        // The first waits its time, the second for its route, the third goes by the fallback.
+        #expect(verdict.marks.map(\.attempts) == [1, 0, 4])
+    }
+
+    @Test func whatWaitsForItsRouteIsNotCountedAndExpires() {
+        let closed = failure(.site, permanent: false, .routeClosed, step: .resolve)
+        let fresh = judgement([.failed(closed)], attempts: 3).verdict()
+        #expect(fresh.marks[0].state == .pending && fresh.marks[0].attempts == 3)
+        #expect(fresh.marks[0].nextAttempt == epoch + .seconds(10 + 4 * 3600))
+        let day: Duration = .seconds(86_400)
+        let late = judgement([.failed(closed)], age: day * 5 - .seconds(600)).verdict()
+        // Once more at its end.
+        #expect(late.dispositions == [.retry(after: .seconds(600), because: .routeClosed)])
+        let told = late.reports[0].items[0]
+        #expect(told.willRetryUntil != nil && told.attempts == 0)
+        #expect(told.failure?.text.contains("certain times") == true)
+        #expect(
+            judgement([.failed(closed)], age: day * 5).verdict().marks[0].state == .expired
+        )
+    }
+
     @Test func bouncesThemselvesExpireAfterADay() {
         let verdict = judgement([.failed(tryLater)], sender: .null, age: .seconds(86_400))
             .verdict()
@@ -169,13 +213,26 @@ import Testing
     }
 
     @Test func tooManyRecipientsGoAgainAtOnceOnlyBesideADelivery() {
-        let many = failure(.recipient, permanent: false, .tooManyRecipients)
+        let reply = Reply(452, EnhancedStatus(4, 5, 3), "too many recipients")
+        let many = failure(.recipient, permanent: false, .tooManyRecipients, reply: reply)
         let verdict = judgement([accepted, .failed(many)]).verdict()
         #expect(verdict.dispositions == [.done, .again])
         #expect(verdict.marks.map(\.recipient) == [0])
         #expect(verdict.attempts.count == 1)
         let alone = judgement([.failed(many), .failed(noSuchUser)]).verdict()
         #expect(alone.dispositions[0] == .retry(after: .seconds(300), because: .tooManyRecipients))
+    }
+
+    @Test func `whom the host was not asked for goes again at once, whatever the others meet`() {
+        let notAsked = failure(.recipient, permanent: false, .tooManyRecipients)
+        for age in [10, 9_000_000] {
+            let verdict = judgement(
+                [.failed(noSuchUser), .failed(notAsked), .failed(tryLater)],
+                age: .seconds(age)
+            ).verdict()
+            #expect(verdict.dispositions[1] == .again)
+            #expect(verdict.marks.map(\.recipient) == [0, 2])
+        }
     }
 
     @Test func ourOwnFaultsNeitherCountNorBounceNorExpire() {

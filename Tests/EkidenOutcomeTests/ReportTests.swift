@@ -1,3 +1,4 @@
+import EkidenMIME
 import EkidenMail
 import Testing
 
@@ -40,6 +41,45 @@ private func request(
         originalHeader: Bytes(header),
         originalBody: body
     )
+}
+
+private let globalHeader =
+    "From: J <j\u{fc}r@example.org>\r\nSubject: Gr\u{fc}\u{df}e\r\nMessage-ID: <m2@x>\r\n\r\n"
+
+/// A report on mail with SMTPUTF8, to a recipient beyond ASCII.
+private func global(to: String = "j\u{fc}r@example.org") -> ReportRequest {
+    var asked = request(
+        .bounce,
+        [item(to: "gr\u{fc}n+x@b\u{fc}cher.example")],
+        header: globalHeader,
+        body: Bytes("Sch\u{f6}n = gut\r\n")
+    )
+    asked.plan = ReportPlan(kind: .bounce, to: mailbox(to), items: asked.plan.items)
+    asked.originalSender = .address(mailbox("j\u{fc}r@example.org"))
+    asked.allowsEightBit = false
+    asked.demands.smtpUTF8 = true
+    asked.demands.recipients = [
+        RecipientDemands(originalRecipient: "utf-8;gr\\x{FC}n\\x{2B}x@b\\x{FC}cher.example")
+    ]
+    return asked
+}
+
+/// What quoted-printable stands for.
+private func unquoted(_ bytes: [UInt8]) -> [UInt8] {
+    var result: [UInt8] = []
+    var rest = bytes[...]
+    while let byte = rest.popFirst() {
+        guard byte == UInt8(ascii: "=") else {
+            result.append(byte)
+            continue
+        }
+        let next = rest.prefix(2)
+        rest = rest.dropFirst(2)
+        if next.elementsEqual([0x0d, 0x0a]) { continue }
+        let value = UInt8(String(decoding: next, as: UTF8.self), radix: 16)
+        result.append(value ?? 0)
+    }
+    return result
 }
 
 private func bytes(_ message: NewMessage) -> [UInt8] {
@@ -165,10 +205,94 @@ private func recount(_ all: [UInt8], header: Int) -> MessageFacts {
             fields.first { $0.name == "final-recipient" }?.value
                 == "utf-8; gr\\x{FC}n@example.net"
         )
+        let (_, ascii) = try checked(asked)
+        #expect(ascii[0].text.contains("<gr\\x{FC}n@example.net>"))
+        #expect(ascii[0].value("content-type") == "text/plain; charset=us-ascii")
         asked.plan = ReportPlan(kind: .bounce, to: mailbox("j\u{fc}r@x"), items: [item])
         let message = ReportComposer(asked).message()
         #expect(message.envelope.demands.smtpUTF8 && message.content.facts.headerHasEightBit)
         #expect(message.envelope.body == .eightBitMIME)
+    }
+
+    @Test func aReportInUTF8ReadsLikeThis() throws {
+        let text = String(decoding: bytes(ReportComposer(global()).message()), as: UTF8.self)
+        #expect(text.components(by: "\r\n") == goldenGlobal.components(by: "\n"))
+        _ = try checked(global())
+    }
+
+    /// To an address in ASCII: who sent the message knows UTF-8, but the way back may not.
+    @Test func whereTheWayBackMayBeSevenBitPartsAreEncoded() throws {
+        let message = ReportComposer(global(to: "alice@example.org")).message()
+        #expect(message.envelope.body == .sevenBit && !message.envelope.demands.smtpUTF8)
+        let (part, parts) = try checked(global(to: "alice@example.org"))
+        #expect(part.value("content-transfer-encoding") == nil)
+        let (_, plain) = try checked(global())
+        for (encoded, plain) in zip(parts, plain) {
+            #expect(encoded.value("content-type") == plain.value("content-type"))
+            #expect(encoded.value("content-transfer-encoding") == "quoted-printable")
+            #expect(plain.value("content-transfer-encoding") == "8bit")
+            #expect(encoded.body != plain.body && unquoted(encoded.body) == plain.body)
+        }
+    }
+
+    @Test func headersAloneBeyondASCIIAreGlobalWhereTheReportMayBe() throws {
+        for to in ["j\u{fc}r@x", "alice@example.org"] {
+            var asked = global(to: to)
+            asked.originalBody = nil
+            let (_, parts) = try checked(asked)
+            #expect(parts[2].value("content-type") == "message/global-headers")
+            let body = to.hasPrefix("j") ? parts[2].body : unquoted(parts[2].body)
+            #expect(String(decoding: body, as: UTF8.self) == String(globalHeader.dropLast()))
+            // What is no UTF-8 may not call itself so.
+            asked.originalHeader = Bytes(
+                Array("Subject: Gr".utf8) + [0xfc, 0x0d, 0x0a, 0x0d, 0x0a]
+            )
+            let other = try checked(asked).parts[2]
+            #expect(other.value("content-type") == "text/rfc822-headers")
+            #expect(other.text == "Subject: Gr?\r\n")
+            // A line that is cut is not cut within a character.
+            let long = "Subject: " + String(repeating: "\u{20ac}", count: 400) + "\r\n\r\n"
+            asked.originalHeader = Bytes(long)
+            let cut = try checked(asked).parts[2]
+            let line = to.hasPrefix("j") ? cut.body : unquoted(cut.body)
+            #expect(String(validating: line, as: UTF8.self)?.hasSuffix("\u{20ac} ...\r\n") == true)
+        }
+        // Without SMTPUTF8 nobody has asked for it.
+        var old = global(to: "alice@example.org")
+        old.demands.smtpUTF8 = false
+        old.allowsEightBit = false
+        let (_, parts) = try checked(old)
+        #expect(parts[1].value("content-type") == "message/delivery-status")
+        #expect(parts[2].value("content-type") == "text/rfc822-headers")
+        #expect(!bytes(ReportComposer(old).message()).contains { $0 >= 0x80 })
+    }
+
+    @Test func whatIsAllASCIIStaysWhatItWas() throws {
+        var asked = request()
+        asked.demands.smtpUTF8 = true
+        let plain = bytes(ReportComposer(request()).message())
+        #expect(bytes(ReportComposer(asked).message()) == plain)
+    }
+
+    @Test(arguments: [
+        ("a=b\r\n", "a=3Db\r\n"), ("x \r\ny\t\r\n", "x=20\r\ny=09\r\n"), ("\u{fc}", "=C3=BC"),
+        ("a\nb\rc", "a=0Ab=0Dc"), ("end ", "end=20"), (" .\r\n.\r\n", " .\r\n.\r\n"), ("", ""),
+    ])
+    func quotedPrintableIsWhatRFC2045Says(text: String, encoded: String) {
+        #expect(QuotedPrintable.encode(Bytes(text)).array == Array(encoded.utf8))
+    }
+
+    @Test func quotedLinesAreShortAndComeBackAsTheyWere() {
+        for count in 70...80 {
+            for unit in ["x", "\u{fc}", "x ", "="] {
+                let text = String(repeating: unit, count: count) + "\r\n"
+                let encoded = QuotedPrintable.encode(Bytes(text)).array
+                #expect(unquoted(encoded) == Array(text.utf8))
+                for line in encoded.pieces(by: [0x0d, 0x0a]) {
+                    #expect(line.count <= 76 && line.last != 0x20)
+                }
+            }
+        }
     }
 
     @Test func theSenderSaysHowMuchComesBack() throws {
@@ -301,6 +425,14 @@ private func recount(_ all: [UInt8], header: Int) -> MessageFacts {
                 host: PeerHost(name: words[0].isEmpty ? "h" : "mx.example", endpoint: nil)
             )
             var request = request(.bounce, [item(failure)])
+            request.demands.smtpUTF8 = random(2) == 0
+            if random(3) == 0 {
+                request.plan = ReportPlan(
+                    kind: .bounce,
+                    to: mailbox("j\u{fc}r@x"),
+                    items: request.plan.items
+                )
+            }
             request.originalHeader = Bytes(
                 Array("Subject:".utf8) + noise(2000) + Array("\r\nReferences: ".utf8) + noise(500)
             )
@@ -384,6 +516,78 @@ private let golden = """
     References: <m0@example.org>
 
     See you at noon.
+
+    --=_0000000002000_0--
+
+    """
+
+private let goldenGlobal = """
+    Date: Sat, 21 Nov 2026 02:08:58 +0000
+    From: Mail Delivery System <MAILER-DAEMON@relay.example.org>
+    To: <j\u{fc}r@example.org>
+    Subject: Your message could not be delivered
+    Message-ID: <0000000002000@relay.example.org>
+    In-Reply-To: <m2@x>
+    References: <m2@x>
+    Auto-Submitted: auto-replied
+    MIME-Version: 1.0
+    Content-Type: multipart/report; report-type=delivery-status;
+     boundary="=_0000000002000_0"
+    Content-Transfer-Encoding: 8bit
+
+    This is a delivery report in MIME format.
+
+    --=_0000000002000_0
+    Content-Type: text/plain; charset=utf-8
+    Content-Description: Explanation
+    Content-Transfer-Encoding: 8bit
+
+    This is the mail system at host relay.example.org.
+
+    Your message could not be delivered to the recipient below. It is not tried
+    again; other recipients, if any, are not affected.
+
+      Subject:    Gr??e
+      Message-ID: <m2@x>
+      Accepted:   Sat, 21 Nov 2026 02:07:58 +0000
+      Queue id:   000000000002D
+
+    <gr\u{fc}n+x@b\u{fc}cher.example>
+        mx.example.net[192.0.2.7]:25 said while we were sending RCPT TO:
+            550 5.1.1 no such user
+        Please check the address for a typing error.
+
+    If you need help, please give this report to your postmaster; it has all the
+    details. Your message, or its header, is attached.
+
+    --=_0000000002000_0
+    Content-Type: message/global-delivery-status
+    Content-Description: Delivery status
+    Content-Transfer-Encoding: 8bit
+
+    Reporting-MTA: dns; relay.example.org
+    Arrival-Date: Sat, 21 Nov 2026 02:07:58 +0000
+    X-Ekiden-Queue-ID: 000000000002D
+    X-Ekiden-Sender: utf-8; j\u{fc}r@example.org
+
+    Original-Recipient: utf-8;gr\u{fc}n\\x{2B}x@b\u{fc}cher.example
+    Final-Recipient: utf-8; gr\u{fc}n\\x{2B}x@b\u{fc}cher.example
+    Action: failed
+    Status: 5.1.1
+    Remote-MTA: dns; mx.example.net
+    Diagnostic-Code: smtp; 550 5.1.1 no such user
+    Last-Attempt-Date: Sat, 21 Nov 2026 02:08:58 +0000
+
+    --=_0000000002000_0
+    Content-Type: message/global
+    Content-Description: The message
+    Content-Transfer-Encoding: 8bit
+
+    From: J <j\u{fc}r@example.org>
+    Subject: Gr\u{fc}\u{df}e
+    Message-ID: <m2@x>
+
+    Sch\u{f6}n = gut
 
     --=_0000000002000_0--
 
