@@ -19,24 +19,34 @@ extension Scheduler {
 
     func lane(of group: UInt32) -> Lane {
         let record = ledger.groups[group]
-        return record.wasTried || ledger.messages[record.message].isLarge ? .backlog : .express
+        let message = ledger.messages[record.message]
+        if message.isUrgent { return .urgent }
+        return record.wasTried || message.isLarge ? .backlog : .express
+    }
+
+    /// The line that a group stands in.
+    private func share(of group: UInt32) -> ShareKey {
+        let record = ledger.groups[group]
+        return ShareKey(
+            hop: record.hop,
+            lane: lane(of: group),
+            share: ledger.messages[record.message].share
+        )
     }
 
     /// Puts a group into its next hop's lane: ready, or being resolved.
     func enqueue(_ group: UInt32, first: Bool = false, because: Reason, at: Moment) {
         let hop = ledger.groups[group].hop
-        let lane = lane(of: group)
+        let key = share(of: group)
+        let lane = key.lane
         if case .attached(_, _, let validUntil) = hops[hop].state,
             attachedSite(hop) == nil || validUntil <= at.instant
         {
             detach(hop)
         }
         move(group, to: .queued, because: because, at: at)
-        if first {
-            laneLinks.prepend(group, to: &hops[hop][lane])
-        } else {
-            laneLinks.append(group, to: &hops[hop][lane])
-        }
+        shares.insert(group, of: key, first: first, in: &hops[hop].lanes[lane], &laneLinks)
+        hops[hop].queued += 1
         switch hops[hop].state {
         case .unresolved: resolve(hop, at: at)
         case .resolving, .failing: break
@@ -48,34 +58,41 @@ extension Scheduler {
     }
 
     func enterRing(_ hop: UInt32, _ lane: Lane, of site: UInt32, first: Bool = false) {
-        if hops[hop].isInRing(lane) || hops[hop][lane].isEmpty { return }
-        hops[hop].setInRing(lane, true)
-        switch (lane, first) {
-        case (.express, false): expressRing.append(hop, to: &sites[site].express)
-        case (.express, true): expressRing.prepend(hop, to: &sites[site].express)
-        case (.backlog, false): backlogRing.append(hop, to: &sites[site].backlog)
-        case (.backlog, true): backlogRing.prepend(hop, to: &sites[site].backlog)
+        if hops[hop].isInRing[lane] || hops[hop].lanes[lane].isEmpty { return }
+        hops[hop].isInRing[lane] = true
+        if first {
+            ringLinks[lane].prepend(hop, to: &sites[site].rings[lane])
+        } else {
+            ringLinks[lane].append(hop, to: &sites[site].rings[lane])
         }
+        if lane == .urgent { wantUrgently(site) }
     }
 
     func leaveRing(_ hop: UInt32, _ lane: Lane, of site: UInt32) {
-        guard hops[hop].isInRing(lane) else { return }
-        hops[hop].setInRing(lane, false)
-        switch lane {
-        case .express: expressRing.remove(hop, from: &sites[site].express)
-        case .backlog: backlogRing.remove(hop, from: &sites[site].backlog)
-        }
+        guard hops[hop].isInRing[lane] else { return }
+        hops[hop].isInRing[lane] = false
+        ringLinks[lane].remove(hop, from: &sites[site].rings[lane])
     }
 
     /// Takes a queued group out of its lane.
     func unqueue(_ group: UInt32) {
         let hop = ledger.groups[group].hop
-        let lane = lane(of: group)
-        laneLinks.remove(group, from: &hops[hop][lane])
+        let key = share(of: group)
+        shares.remove(group, of: key, from: &hops[hop].lanes[key.lane], &laneLinks)
+        hops[hop].queued -= 1
         if let site = attachedSite(hop) {
             sites[site].ready -= 1
-            if hops[hop][lane].isEmpty { leaveRing(hop, lane, of: site) }
+            if hops[hop].lanes[key.lane].isEmpty { leaveRing(hop, key.lane, of: site) }
         }
+    }
+
+    /// The group whose turn it is in a lane with work; its share goes to the end of the line.
+    func takeFirst(of hop: UInt32, _ lane: Lane) -> UInt32 {
+        let group = shares.first(of: hops[hop].lanes[lane])
+        let key = share(of: group)
+        unqueue(group)
+        shares.pass(key, in: &hops[hop].lanes[lane])
+        return group
     }
 
     /// The site a next hop stands at; nil when it is not resolved or the site was forgotten.
@@ -97,8 +114,7 @@ extension Scheduler {
     func detach(_ hop: UInt32) {
         if let site = attachedSite(hop) {
             sites[site].ready -= hops[hop].queued
-            leaveRing(hop, .express, of: site)
-            leaveRing(hop, .backlog, of: site)
+            for lane in Lane.allCases { leaveRing(hop, lane, of: site) }
         }
         hops[hop].state = .unresolved
     }
@@ -118,8 +134,7 @@ extension Scheduler {
                 validUntil: max(validUntil, at.instant + .seconds(1))
             )
             sites[number].ready += hops[hop].queued
-            enterRing(hop, .express, of: number)
-            enterRing(hop, .backlog, of: number)
+            for lane in Lane.allCases { enterRing(hop, lane, of: number) }
             if !hops[hop].stalled.isEmpty, hops[hop].stalledAt != number {
                 // The mail that waited for another site's recovery goes to this one.
                 unlistStalled(hop)
@@ -151,9 +166,10 @@ extension Scheduler {
                 if hops[hop].groups == 0 { retireHop(hop) }
                 continue
             }
-            let lane: Lane = hops[hop].express.isEmpty ? .backlog : .express
-            let group = hops[hop][lane].head
-            unqueue(group)
+            guard let lane = Lane.allCases.first(where: { !hops[hop].lanes[$0].isEmpty }) else {
+                preconditionFailure("what is queued is in a lane")
+            }
+            let group = takeFirst(of: hop, lane)
             fail(group, failure, site: none, at: at)
             budget -= 1
         }
@@ -161,6 +177,7 @@ extension Scheduler {
 
     /// An attempt without a session: the whole group fails as one job.
     func fail(_ group: UInt32, _ failure: Failure, site: UInt32, at: Moment) {
+        giveBack(group, at: at)
         let flight = takeOff([group], session: none, site: site, at: at)
         flights[flight].isSiteFailure = site != none
         effects.append(.failed(job(of: flight), failure))

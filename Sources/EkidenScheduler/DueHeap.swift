@@ -91,6 +91,7 @@ struct AlarmHeap {
     enum Subject {
         case hop(UInt32)
         case site(UInt32)
+        case stream(Int)
     }
     struct Entry {
         let at: Instant

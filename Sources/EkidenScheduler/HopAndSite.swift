@@ -19,11 +19,12 @@ struct HopRecord {
     var state = HopState.unresolved
     /// Groups of this next hop, wherever they are.
     var groups = 0
-    var express = Chain()
-    var backlog = Chain()
+    /// Groups in its lanes.
+    var queued = 0
+    /// Shares, in turn.
+    var lanes = Lanes(Chain())
     /// In the site's ring of that lane.
-    var inExpressRing = false
-    var inBacklogRing = false
+    var isInRing = Lanes(false)
     /// Waiting groups that come forward when the site recovers.
     var stalled = Chain()
     /// The site whose recovery they wait for.
@@ -34,19 +35,6 @@ struct HopRecord {
     var lastSite: SiteID?
     var isFailingListed = false
     var isIdle = false
-
-    var queued: Int { Int(express.count + backlog.count) }
-
-    subscript(lane: Lane) -> Chain {
-        get { lane == .express ? express : backlog }
-        set { if lane == .express { express = newValue } else { backlog = newValue } }
-    }
-
-    func isInRing(_ lane: Lane) -> Bool { lane == .express ? inExpressRing : inBacklogRing }
-
-    mutating func setInRing(_ lane: Lane, _ value: Bool) {
-        if lane == .express { inExpressRing = value } else { inBacklogRing = value }
-    }
 }
 
 struct Suspension {
@@ -65,10 +53,9 @@ struct SiteRecord {
     var serial: UInt32
     var health: SiteHealthState
     var suspension: Suspension?
-    /// Rings of next hops with work, one for each lane; the lane that has the next turn.
-    var express = Chain()
-    var backlog = Chain()
-    var nextLane = Lane.express
+    /// Next hops with work in that lane, in turn.
+    var rings = Lanes(Chain())
+    var turns = LaneTurns()
     /// Groups in the lanes of its next hops.
     var ready = 0
     /// Sessions: all, those that will ask for a job of their own accord, those with a job.
@@ -88,6 +75,9 @@ struct SiteRecord {
     /// When its pace allows the next message; nil: it does not wait for that.
     var paceAlarm: Instant?
     var isWanting = false
+    var wantsUrgently = false
+    /// A host of it answered, and it has not backed off since.
+    var isAnswering = false
     var isDraining = false
     var isRecovering = false
     var isIdleListed = false
@@ -100,9 +90,11 @@ struct SiteRecord {
     /// Sessions may be started and jobs given out.
     var isServing: Bool { suspension == nil && health.isOpen }
 
-    subscript(lane: Lane) -> Chain {
-        get { lane == .express ? express : backlog }
-        set { if lane == .express { express = newValue } else { backlog = newValue } }
+    /// The lane that has the next turn; nil: none has work.
+    var nextLane: Lane? {
+        var hasWork = Lanes(false)
+        for lane in Lane.allCases { hasWork[lane] = !rings[lane].isEmpty }
+        return turns.lane(hasWork)
     }
 }
 

@@ -33,6 +33,9 @@ package struct Job: Sendable, Equatable {
     package let site: Site
     /// Addresses that failed lately, longest ago first: to be tried after the others.
     package let avoid: [HostAddress]
+    /// Many sites that have not answered want connections: a host that does not greet soon gives its to
+    /// another.
+    package let isHurried: Bool
 
     /// The whole job; nil when the message as given lacks one of the recipients.
     package func deliveryJob(of queued: QueuedMessage) -> DeliveryJob? {

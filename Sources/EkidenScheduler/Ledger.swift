@@ -7,21 +7,12 @@ import EkidenMail
 enum PlaceCode: UInt8 {
     /// The record is not in use.
     case vacant = 0
-    /// In the due heap.
+    /// In the due heap, or in its stream's chain.
     case waiting
     /// In a lane of its next hop: ready, or due and being resolved.
     case queued
     case inFlight
     case held
-}
-
-/// Which of a next hop's two queues a group stands in. They take turns, so that a backlog of
-/// retries and large lists never stands before a fresh letter.
-enum Lane: UInt8 {
-    /// First attempts of messages whose recipients fit one transaction.
-    case express = 0
-    /// Retries, and messages with more recipients than that.
-    case backlog = 1
 }
 
 /// Recipients of one message that go to one next hop and share their due time.
@@ -41,6 +32,8 @@ struct Group {
     var wasTried = false
     /// It waits because its site failed, and comes forward when the site recovers.
     var isStalled = false
+    /// It waits for its stream's rate, in that stream's chain and not in the due heap.
+    var isPaced = false
 }
 
 struct MessageRecord {
@@ -49,6 +42,10 @@ struct MessageRecord {
     var isHeld = false
     /// More recipients than one transaction takes.
     var isLarge = false
+    /// As its `Standing` has it.
+    var isUrgent = false
+    var stream: UInt16 = 0
+    var share: UInt32 = 0
 }
 
 /// Open addressing from queue id to message number; holds numbers only, the ids are in the records.
@@ -200,6 +197,17 @@ struct Ledger {
         groups[part].reason = group.reason
         groups[part].wasTried = group.wasTried
         return part
+    }
+
+    mutating func setStanding(
+        _ message: UInt32,
+        share: UInt32,
+        _ isUrgent: Bool,
+        stream: UInt16
+    ) {
+        messages[message].share = share
+        messages[message].isUrgent = isUrgent
+        messages[message].stream = stream
     }
 
     mutating func setHeld(_ message: UInt32, _ held: Bool) { messages[message].isHeld = held }

@@ -49,7 +49,8 @@ extension Scheduler {
     package func retry(_ message: QueueID, by uid: UInt32, at: Moment) -> OperatorResult {
         guard let number = ledger.find(message) else { return .unknown }
         var moved = false
-        for group in ledger.groupNumbers(of: number) where ledger.groups[group].place == .waiting {
+        for group in ledger.groupNumbers(of: number)
+        where ledger.groups[group].place == .waiting && !ledger.groups[group].isPaced {
             unwait(group)
             if let site = lastSite(ledger.groups[group].hop), !sites[site].health.isOpen {
                 sites[site].health.probe()

@@ -44,7 +44,18 @@ struct Pace {
 
     mutating func take(_ settings: PaceSettings, for site: UInt32 = none, at now: Instant) {
         lastSite = site
-        full = max(full, now) + settings.interval
+        take(settings, 1, at: now)
+    }
+
+    /// What was taken and not used.
+    mutating func giveBack(_ settings: PaceSettings, _ count: Int) {
+        if full == Instant(nanoseconds: .min) { return }
+        full = full + settings.interval * -count
+    }
+
+    /// Several at once, be they more than there are.
+    mutating func take(_ settings: PaceSettings, _ count: Int, at now: Instant) {
+        full = max(full, now) + settings.interval * count
     }
 }
 

@@ -59,14 +59,18 @@ extension Scheduler {
         case .held, .inFlight, .vacant: break
         }
         for (number, part) in zip(divide(group, parts.map(\.recipients)), parts) {
-            var due = old.place == .queued ? at.instant : Instant(nanoseconds: old.due)
+            var due =
+                old.place == .queued || old.isPaced
+                ? at.instant : Instant(nanoseconds: old.due)
             if let to = part.to {
                 hops[old.hop].groups -= 1
                 let hop = intern(to.hop)
                 ledger.groups[number].hop = hop
                 hops[hop].groups += 1
-                // What had no route has one now.
-                if to.isAtOnce || old.reason == .noRoute { due = at.instant }
+                // What had no route has one now, or perhaps one that is open.
+                if to.isAtOnce || old.reason == .noRoute || old.reason == .routeClosed {
+                    due = at.instant
+                }
             }
             let because = part.to?.isAtOnce == true ? .routeFallback : old.reason
             settle(number, due: due, because: because, at: at)

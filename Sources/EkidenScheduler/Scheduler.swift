@@ -21,8 +21,8 @@ package final class Scheduler {
 
     var hops = Pool<HopRecord>()
     var hopNumbers: [NextHop: UInt32] = [:]
-    var expressRing = Links()
-    var backlogRing = Links()
+    var ringLinks = Lanes(Links())
+    var shares = Shares()
     var stalledHopLinks = Links()
     var failingHops = Chain()
     var failingLinks = Links()
@@ -34,8 +34,12 @@ package final class Scheduler {
     var siteSerial: UInt32 = 0
     /// By rule; looked up only.
     var paces: [String: Pace] = [:]
+    /// In the order in which they were first heard of.
+    var streams: [StreamRecord] = []
     /// Sites that want a connection the global ceiling does not allow yet, in turn.
-    var wanting = Chain()
+    var wanting = WantingSites()
+    /// Sessions of sites that have not answered lately.
+    var strangerSessions = 0
     var wantingLinks = Links()
     var draining = Chain()
     var drainingLinks = Links()
@@ -84,6 +88,7 @@ package final class Scheduler {
             hops[number].state = .attached(site: site, serial: serial, validUntil: at.instant)
         }
         pacesChanged(at: at)
+        streamsChanged(at: at)
     }
 
     /// Messages in the queue.
@@ -119,6 +124,7 @@ package final class Scheduler {
     @discardableResult
     package func add(
         _ message: QueuedMessage,
+        standing: Standing = Standing(),
         route: (RecipientStatus) -> NextHop,
         at: Moment
     ) -> Bool {
@@ -127,6 +133,12 @@ package final class Scheduler {
         guard pending > 0, let number = ledger.addMessage(message.id, isLarge: isLarge) else {
             return false
         }
+        ledger.setStanding(
+            number,
+            share: standing.share,
+            standing.isUrgent,
+            stream: self.number(ofStream: standing.stream)
+        )
         if let hold = message.hold {
             ledger.setHeld(number, true)
             holds[message.id] = hold
@@ -178,6 +190,8 @@ package final class Scheduler {
     /// clock that stepped back can't push them out further than the longest wait; one that stepped
     /// forward makes them due.
     private func dueTime(_ recipient: RecipientStatus, at: Moment) -> Instant {
+        // Whether its route is open now, it is asked again.
+        if recipient.reason == .routeClosed { return at.instant }
         guard let next = recipient.nextAttempt, next > at.wall else { return at.instant }
         return at.instant + min(next - at.wall, settings.longestWait)
     }
@@ -188,7 +202,7 @@ package final class Scheduler {
         if let hold = hold(of: group) {
             move(group, to: .held, because: hold.reason, at: at)
         } else if time <= at.instant {
-            enqueue(group, because: because, at: at)
+            comeDue(group, because: because, at: at)
         } else {
             wait(group, because: because, at: at)
         }
@@ -225,7 +239,7 @@ package final class Scheduler {
         var budget = settings.turnGroups
         while budget > 0, let first = due.first, first.due <= at.instant {
             unwait(first.group)
-            enqueue(first.group, because: .dueTimeReached, at: at)
+            comeDue(first.group, because: .dueTimeReached, at: at)
             budget -= 1
         }
         drainFailingHops(at)
@@ -242,6 +256,7 @@ package final class Scheduler {
                     failHop(hop, Self.lookupOverdue, at: at)
                 }
             case .site(let site): siteAlarm(site, at: at)
+            case .stream(let stream): streamAlarm(stream, at: at)
             }
         }
     }
@@ -254,9 +269,11 @@ package final class Scheduler {
         status: EnhancedStatus(4, 4, 3)
     )
 
-    /// Takes a group out of the due heap and out of its next hop's stalled ones.
+    /// Takes a group out of the due heap, out of its stream's line, and out of its next hop's stalled
+    /// ones.
     func unwait(_ group: UInt32) {
         due.remove(group)
+        leaveStream(group)
         guard ledger.groups[group].isStalled else { return }
         ledger.groups[group].isStalled = false
         let hop = ledger.groups[group].hop

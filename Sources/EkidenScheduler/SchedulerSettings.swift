@@ -30,6 +30,8 @@ package struct SchedulerSettings: Sendable, Equatable {
     package var idleHopsMax = 4096
     package var idleSitesMax = 4096
 
+    /// The rates of streams, by their names.
+    package var streams: [String: PaceSettings] = [:]
     /// For the sites of the operator's rules, by their names.
     package var rules: [String: SiteLimits] = [:]
 

@@ -19,6 +19,7 @@ extension Scheduler {
         let number = sessions.insert(SessionRecord(serial: sessionSerial, site: site))
         if sites[site].sessions == 0 { sitesWithSessions += 1 }
         sites[site].sessions += 1
+        if !sites[site].isAnswering { strangerSessions += 1 }
         sites[site].called += 1
         effects.append(.startSession(id(of: number), sites[site].site))
     }
@@ -40,7 +41,7 @@ extension Scheduler {
 
     /// While sites want connections nobody keeps a parked one.
     func makeRoom() {
-        while Int(wanting.count) > endingCount, parked.head != none { end(parked.head) }
+        while needy > endingCount, parked.head != none { end(parked.head) }
     }
 
     private func setEnding(_ number: UInt32) {
@@ -111,15 +112,14 @@ extension Scheduler {
         if sites[site].firstHop != hop { sites[site].hasSeveralHops = true }
     }
 
-    /// The next group of a site: lanes in turn, in each lane next hop by next hop.
+    /// The next group of a site: lanes in turn, in each lane next hop by next hop, in each of those
+    /// sender by sender.
     func popGroup(_ site: UInt32, at: Moment, validityMatters: Bool) -> UInt32? {
         /// Next hops sent to be looked up again in one call.
         var lookups = 64
         while true {
-            var lane = sites[site].nextLane
-            if sites[site][lane].isEmpty { lane = lane == .express ? .backlog : .express }
-            let hop = sites[site][lane].head
-            if hop == none { return nil }
+            guard let lane = sites[site].nextLane else { return nil }
+            let hop = sites[site].rings[lane].head
             if validityMatters, lookups > 0, case .attached(_, _, let until) = hops[hop].state,
                 until <= at.instant
             {
@@ -128,16 +128,9 @@ extension Scheduler {
                 resolve(hop, at: at)
                 continue
             }
-            sites[site].nextLane = lane == .express ? .backlog : .express
-            let group = hops[hop][lane].head
-            unqueue(group)
-            if hops[hop].isInRing(lane) {
-                if lane == .express {
-                    expressRing.rotate(&sites[site].express)
-                } else {
-                    backlogRing.rotate(&sites[site].backlog)
-                }
-            }
+            sites[site].turns.took(lane)
+            let group = takeFirst(of: hop, lane)
+            if hops[hop].isInRing[lane] { ringLinks[lane].rotate(&sites[site].rings[lane]) }
             return group
         }
     }
@@ -208,7 +201,8 @@ extension Scheduler {
             recipients: record.groups.flatMap { ledger.recipients($0).map(Int.init) },
             nextHop: hop.key,
             site: site,
-            avoid: avoid
+            avoid: avoid,
+            isHurried: record.site != none && isHurried(record.site)
         )
     }
 
@@ -262,6 +256,7 @@ extension Scheduler {
         vacant.isVacant = true
         sessions.remove(number, leaving: vacant)
         sites[site].sessions -= 1
+        if !sites[site].isAnswering { strangerSessions -= 1 }
         if sites[site].sessions == 0 { sitesWithSessions -= 1 }
         serveWanting(at: at)
         serve(site, at: at)
@@ -339,12 +334,13 @@ extension Scheduler {
                 ledger.groups[group].due = at.instant.nanoseconds
                 move(group, to: .held, because: hold.reason, at: at)
             } else {
-                enqueue(group, first: true, because: .tooManyRecipients, at: at)
+                goAgain(group, at: at)
             }
         case .retry(let after, let because):
             ledger.groups[group].wasTried = true
             settle(group, due: at.instant + max(after, .zero), because: because, at: at)
-            if ledger.groups[group].place == .waiting, flight.isSiteFailure,
+            if ledger.groups[group].place == .waiting, !ledger.groups[group].isPaced,
+                flight.isSiteFailure,
                 sites[flight.site].serial == flight.siteSerial, sites[flight.site].health.isFailing
             {
                 stall(group, at: flight.site)

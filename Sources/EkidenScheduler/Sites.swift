@@ -14,6 +14,7 @@ extension Scheduler {
                 if sites[number].site.exchanges != site.exchanges {
                     siteSerial &+= 1
                     sites[number].serial = siteSerial
+                    setAnswering(number, false)
                 }
                 sites[number].site = site
             } else if sites[number].site.rule != site.rule {
@@ -48,50 +49,14 @@ extension Scheduler {
         while room > 0 {
             if let session = sites[site].idle.popLast() {
                 wake(session)
-            } else if sites[site].sessions >= sites[site].health.window {
+            } else if sites[site].sessions >= window(of: site) {
                 return
-            } else if sessions.count >= settings.connectionsMax {
+            } else if !mayConnect(site) {
                 return want(site)
             } else {
                 startSession(site)
             }
             room -= 1
-        }
-    }
-
-    /// Queues a site for the next connection that becomes free, and frees one that is parked.
-    private func want(_ site: UInt32) {
-        if sites[site].isWanting { return }
-        sites[site].isWanting = true
-        wantingLinks.append(site, to: &wanting)
-        makeRoom()
-    }
-
-    /// More connections than its share while others want some. With more sites than connections
-    /// nobody keeps one for longer than a job.
-    func isOverShare(_ site: UInt32) -> Bool {
-        let others = wanting.count - (sites[site].isWanting ? 1 : 0)
-        if others == 0 || sessions.count < settings.connectionsMax { return false }
-        let share = settings.connectionsMax / (sitesWithSessions + Int(others))
-        return share == 0 || sites[site].sessions > share
-    }
-
-    /// A connection became free: the next wanting site gets it.
-    func serveWanting(at: Moment) {
-        while !wanting.isEmpty, sessions.count < settings.connectionsMax {
-            let site = wanting.head
-            wantingLinks.remove(site, from: &wanting)
-            sites[site].isWanting = false
-            guard pause == nil, sites[site].isServing, room(site, at: at) > 0,
-                sites[site].sessions < sites[site].health.window
-            else { continue }
-            startSession(site)
-            if room(site, at: at) > 0,
-                sites[site].sessions < sites[site].health.window,
-                sessions.count >= settings.connectionsMax || !wanting.isEmpty
-            {
-                want(site)
-            }
         }
     }
 
@@ -114,6 +79,11 @@ extension Scheduler {
                 health == .alive
                 ? sites[site].health.alive(limits)
                 : sites[site].health.crowded(startedAt: startedAt, now: at.instant, limits)
+            if !sites[site].isAnswering {
+                setAnswering(site, true)
+                // It no longer takes one of the strangers' connections.
+                serveWanting(at: at)
+            }
             if change == .recovered {
                 tell(site, because: .siteRecovered, at: at)
                 startRecovery(site)
@@ -128,6 +98,7 @@ extension Scheduler {
                 now: at.instant,
                 limits
             )
+            if change == .backedOff { setAnswering(site, false) }
             if change == .backedOff, let until = sites[site].health.backOff?.until {
                 alarms.insert(.site(site), at: until)
                 tell(site, because: failure.reason, words: failure.oneLine, at: at)
@@ -282,7 +253,7 @@ extension Scheduler {
             }
             let group = hops[sites[site].stalledHops.head].stalled.head
             unwait(group)
-            enqueue(group, because: .siteRecovered, at: at)
+            comeDue(group, because: .siteRecovered, at: at)
             budget -= 1
         }
     }

@@ -163,12 +163,29 @@ extension Scheduler {
         var ready: [UInt32: Int] = [:]
         var counted = PlaceCounts()
         var perHop: [UInt32: Int] = [:]
+        var queued: [UInt32: Int] = [:]
+        var lines: Set<ShareKey> = []
+        var paced = 0
         for (number, group) in ledger.groups.items.enumerated() where group.place != .vacant {
             let number = UInt32(number)
             counted.add(ledger.recipientCount(number), to: group.place)
             perHop[group.hop, default: 0] += 1
-            if due.contains(number) != (group.place == .waiting) {
-                return "a group is in the due heap exactly while it waits"
+            if due.contains(number) != (group.place == .waiting && !group.isPaced) {
+                return "a group is in the due heap exactly while it waits for its time"
+            }
+            if group.isPaced, group.place != .waiting || group.isStalled {
+                return "only waiting groups wait for their stream's rate"
+            }
+            if group.isPaced { paced += 1 }
+            if group.place == .queued {
+                queued[group.hop, default: 0] += 1
+                lines.insert(
+                    ShareKey(
+                        hop: group.hop,
+                        lane: lane(of: number),
+                        share: ledger.messages[group.message].share
+                    )
+                )
             }
             if group.place == .queued, let site = attachedSite(group.hop) {
                 ready[site, default: 0] += 1
@@ -177,9 +194,14 @@ extension Scheduler {
             let isFlying = flights.items.contains { !$0.isVacant && $0.groups.contains(number) }
             if isFlying != (group.place == .inFlight) { return "in flight means in one flight" }
         }
+        if lines.count != shares.count { return "a share for each line with work" }
+        if paced != streams.reduce(0, { $0 + Int($1.waiting.count) }) {
+            return "paced groups add up"
+        }
         if counted != counts { return "places add up: \(counted) \(counts)" }
         for (number, record) in hops.items.enumerated() where record.groups > 0 {
             if perHop[UInt32(number)] != record.groups { return "groups of a next hop add up" }
+            if queued[UInt32(number), default: 0] != record.queued { return "queued groups add up" }
         }
         var called: [UInt32: Int] = [:]
         var all: [UInt32: Int] = [:]
@@ -187,6 +209,7 @@ extension Scheduler {
             all[record.site, default: 0] += 1
             if case .called = record.state { called[record.site, default: 0] += 1 }
         }
+        var strangers = 0
         if sessions.count > settings.connectionsMax { return "more connections than allowed" }
         for number in 0..<UInt32(sites.items.count) where sites[number].serial != 0 {
             let record = sites[number]
@@ -195,13 +218,17 @@ extension Scheduler {
                     "ready of \(record.site.id) is \(record.ready), not \(ready[number, default: 0])"
             }
             if record.sessions != all[number, default: 0] { return "sessions add up" }
+            if !record.isAnswering { strangers += record.sessions }
             if record.called != called[number, default: 0] { return "called sessions add up" }
             if record.ready > record.called, record.isServing, pause == nil,
-                record.sessions < record.health.window, !record.isWanting
+                record.sessions
+                    < (record.isAnswering ? record.health.window : min(record.health.window, 1)),
+                !record.isWanting
             {
                 return "ready work at \(record.site.id) has nobody to fetch it"
             }
         }
+        if strangers != strangerSessions { return "sessions of sites that don't answer add up" }
         return nil
     }
 }

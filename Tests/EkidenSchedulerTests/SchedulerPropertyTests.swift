@@ -116,10 +116,19 @@ private final class World {
                 nextAttempt: wait,
                 hold: hold
             ),
+            standing: standing(),
             route: byDomain,
             at: desk.now
         )
         nextID += 1
+    }
+
+    private func standing() -> Standing {
+        Standing(
+            share: UInt32(random.below(3)),
+            isUrgent: random.below(5) == 0,
+            stream: random.below(3) == 0 ? "slow" : nil
+        )
     }
 
     private func answer() {
@@ -208,7 +217,14 @@ private final class World {
     private func act() {
         let id = QueueID(number: 1 + UInt64(random.below(Int(nextID))))
         let name = SiteID("mx:mx.s\(random.below(4))")
-        switch random.below(11) {
+        switch random.below(13) {
+        case 11: desk.scheduler.restand(id, as: standing(), at: desk.now)
+        case 12:
+            desk.scheduler.settings.streams["slow"] =
+                random.below(4) == 0
+                ? nil
+                : PaceSettings(interval: .seconds(1 + random.below(9)), burst: 1 + random.below(3))
+            desk.scheduler.settingsChanged(at: desk.now)
         case 0, 1:
             let hold = Hold(reason: .operatorHold, uid: 5, since: desk.now.wall)
             _ = desk.scheduler.hold(id, hold, at: desk.now)
