@@ -3,15 +3,8 @@
 
 extension Check {
     static func rates(_ c: Configuration, _ loading: inout Loading) {
-        var names: Set<String> = []
         for (index, rate) in c.rates.enumerated() {
             let path = "rate[\(index)]"
-            if !names.insert(rate.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a rate \"\(rate.name)\"; give this one another name"
-                )
-            }
             if rate.of == .connections, rate.per == .user || rate.per == .sender {
                 loading.error(
                     at: loading.position(of: path + ".per"),

@@ -14,15 +14,8 @@ extension Check {
     }
 
     static func lists(_ c: Configuration, _ loading: inout Loading) {
-        var names: Set<String> = []
         for (index, list) in c.lists.enumerated() {
             let path = "list[\(index)]"
-            if !names.insert(list.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a list \"\(list.name)\"; give this one another name"
-                )
-            }
             if list.entries.isEmpty, list.file == nil {
                 loading.warning(
                     at: loading.position(of: path + ".entries", path + ".name"),

@@ -5,17 +5,10 @@ import EkidenMail
 extension Check {
     static func routes(_ c: Configuration, _ loading: inout Loading) {
         let own = c.listeners.flatMap(\.listen)
-        var names: Set<String> = []
         var owner: [DomainPattern: String] = [:]
         let fallbacks = Set(c.routes.all.compactMap(\.fallback))
         for (index, route) in c.routes.all.enumerated() {
             let path = "route[\(index)]"
-            if !names.insert(route.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a route \"\(route.name)\"; give this one another name"
-                )
-            }
             if let first = route.retryFirst, let ceiling = route.retryCeiling, first > ceiling {
                 loading.error(
                     at: loading.position(of: path + ".retry_first"),
@@ -24,6 +17,7 @@ extension Check {
             }
             conditions(of: route, path, c, fallbacks, &loading)
             target(of: route, path, &loading)
+            provider(of: route, path, &loading)
             fallback(of: route, path, c, &loading)
             if !route.isConditional { claim(route, path, &owner, &loading) }
             for host in route.hosts {
@@ -79,13 +73,7 @@ extension Check {
                 "route.size_min is above size_max, so no message fits; lower it"
             )
         }
-        let listeners = c.listeners.map(\.name) + ["local"]
-        for name in route.listeners where !listeners.contains(name) {
-            loading.error(
-                at: loading.position(of: path + ".listeners"),
-                "there is no listener \"\(name)\"" + Suggestion.question(name, among: listeners)
-            )
-        }
+        listeners(route.listeners, of: path, c, &loading)
     }
 
     private static func target(of route: Route, _ path: String, _ loading: inout Loading) {
@@ -95,7 +83,7 @@ extension Check {
                 at: loading.position(of: path + ".name"),
                 target == .lmtp
                     ? "route \"\(route.name)\" has target = \"lmtp\" and no hosts; set them"
-                    : "route \"\(route.name)\" has neither hosts nor a target; set one of them"
+                    : "route \"\(route.name)\" has neither hosts, nor a provider, nor a target; set one of them"
             )
         }
         if target == .hosts, let socket = route.hosts.first(where: { $0.socketPath != nil }) {
@@ -108,8 +96,10 @@ extension Check {
         let useless: [(name: String, isSet: Bool, isUsed: Bool)] = [
             ("hosts", !route.hosts.isEmpty, route.usesHosts),
             ("login", route.login != nil, target == .hosts),
+            ("provider", route.provider != nil, target == .hosts),
             ("text", route.text != nil, target == .bounce),
             ("fallback", route.fallback != nil, route.sends),
+            ("on_demand", route.isOnDemand, route.sends),
             ("helo", route.helo != nil, route.sends),
             ("source_ipv4", route.sourceIPv4 != nil, route.sends),
             ("source_ipv6", route.sourceIPv6 != nil, route.sends),
@@ -121,6 +111,29 @@ extension Check {
                 at: loading.position(of: path + "." + setting.name),
                 "route.\(setting.name) has no effect with target = \"\(target.rawValue)\"; "
                     + "remove one of them"
+            )
+        }
+        if route.fallbackOn.contains(.ours) {
+            loading.error(
+                at: loading.position(of: path + ".fallback_on"),
+                "route.fallback_on has \"ours\", which is no fault of a host, so that no other helps; "
+                    + "remove it"
+            )
+        }
+        if !route.fallbackOn.isEmpty, route.fallback == nil {
+            loading.error(
+                at: loading.position(of: path + ".fallback_on"),
+                "route.fallback_on has no effect without a fallback; name one, or remove it"
+            )
+        }
+        let times = [
+            ("schedule", !route.schedule.isEmpty),
+            ("open_time", route.openTime != Route().openTime),
+        ]
+        for (name, isSet) in times where isSet && !route.isOnDemand {
+            loading.error(
+                at: loading.position(of: path + "." + name),
+                "route.\(name) has no effect unless on_demand = true; set that, or remove it"
             )
         }
         if let text = route.text, route.bounceWords == nil {

@@ -6,6 +6,7 @@ import EkidenMail
 enum Check {
     static func run(_ configuration: Configuration, _ loading: inout Loading) {
         relay(configuration, &loading)
+        names(configuration, &loading)
         listeners(configuration, &loading)
         rates(configuration, &loading)
         certificates(configuration, &loading)
@@ -21,6 +22,7 @@ enum Check {
         sites(configuration, &loading)
         routes(configuration, &loading)
         siteRules(configuration, &loading)
+        streams(configuration, &loading)
         outboundTLS(configuration, &loading)
         hopLogins(configuration, &loading)
         resolver(configuration, &loading)
@@ -62,17 +64,55 @@ enum Check {
         }
     }
 
-    private static func listeners(_ c: Configuration, _ loading: inout Loading) {
+    /// No two sections of a kind may have the same name, but for certificates of one user.
+    private static func names(_ c: Configuration, _ loading: inout Loading) {
+        unique(c.listeners, "listener", &loading)
+        unique(c.rates, "rate", &loading)
+        unique(c.certificates, "certificate", &loading)
+        unique(c.lists, "list", &loading)
+        unique(c.retryRules, "retry_rule", &loading)
+        unique(c.streams, "stream", &loading)
+        unique(c.siteRules, "site", &loading)
+        unique(c.routes.all, "route", &loading)
+        unique(c.tlsRules, "tls_policy", &loading)
+        unique(c.hopLogins, "login", &loading)
+    }
+
+    private static func unique(
+        _ sections: [some NamedSection],
+        _ kind: String,
+        _ loading: inout Loading
+    ) {
         var names: Set<String> = []
+        for (index, section) in sections.enumerated()
+        where !names.insert(section.name).inserted {
+            loading.error(
+                at: loading.position(of: "\(kind)[\(index)].name"),
+                "there is already a \(kind) \"\(section.name)\"; give this one another name"
+            )
+        }
+    }
+
+    /// Listeners that a route or a stream names, and `local`, are there.
+    static func listeners(
+        _ names: [String],
+        of path: String,
+        _ c: Configuration,
+        _ loading: inout Loading
+    ) {
+        let known = c.listeners.map(\.name) + ["local"]
+        for name in names where !known.contains(name) {
+            loading.error(
+                at: loading.position(of: path + ".listeners"),
+                "there is no listener \"\(name)\"" + Suggestion.question(name, among: known)
+            )
+        }
+    }
+
+    private static func listeners(_ c: Configuration, _ loading: inout Loading) {
         var endpoints: [Endpoint] = []
         for (index, listener) in c.listeners.enumerated() {
             let path = "listener[\(index)]"
-            if !names.insert(listener.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a listener \"\(listener.name)\"; give this one another name"
-                )
-            }
             for endpoint in listener.listen {
                 if let other = endpoints.first(where: { overlap($0, endpoint) }) {
                     loading.error(
@@ -129,14 +169,6 @@ enum Check {
     }
 
     private static func certificates(_ c: Configuration, _ loading: inout Loading) {
-        var names: Set<String> = []
-        for (index, certificate) in c.certificates.enumerated()
-        where !names.insert(certificate.name).inserted {
-            loading.error(
-                at: loading.position(of: "certificate[\(index)].name"),
-                "there is already a certificate \"\(certificate.name)\"; give this one another name"
-            )
-        }
         for (index, listener) in c.listeners.enumerated() {
             let path = "listener[\(index)]"
             let use = c.tls(of: listener)
@@ -352,15 +384,8 @@ enum Check {
     }
 
     private static func retryRules(_ c: Configuration, _ loading: inout Loading) {
-        var names: Set<String> = []
         for (index, rule) in c.retryRules.enumerated() {
             let path = "retry_rule[\(index)]"
-            if !names.insert(rule.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a retry rule \"\(rule.name)\"; give this one another name"
-                )
-            }
             if rule.first == nil, rule.ceiling == nil {
                 loading.error(
                     at: loading.position(of: path + ".name"),

@@ -49,18 +49,11 @@ extension Configuration {
 
 extension Check {
     static func siteRules(_ c: Configuration, _ loading: inout Loading) {
-        var names: Set<String> = []
         var owner: [DomainPattern: String] = [:]
         var hostOwner: [DomainPattern: String] = [:]
         var routeOwner: [String: String] = [:]
         for (index, rule) in c.siteRules.enumerated() {
             let path = "site[\(index)]"
-            if !names.insert(rule.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a site \"\(rule.name)\"; give this one another name"
-                )
-            }
             if rule.domains.isEmpty, rule.hosts.isEmpty, rule.routes.isEmpty {
                 loading.error(
                     at: loading.position(of: path + ".name"),

@@ -20,8 +20,14 @@ extension Configuration {
         package var user = ""
         package var passwordFile: String?
         package var tokenFile: String?
+        /// A program's absolute path and its arguments; empty: none.
+        package var tokenCommand: [String] = []
+        /// How long a token of the command is used.
+        package var tokenLifetime = Duration.seconds(2700)
         /// Empty: all that fit.
         package var mechanisms: [HopMechanism] = []
+
+        package var hasToken: Bool { tokenFile != nil || !tokenCommand.isEmpty }
     }
 
     /// The registered names.
@@ -56,17 +62,10 @@ extension Configuration {
 
 extension Check {
     static func outboundTLS(_ c: Configuration, _ loading: inout Loading) {
-        var names: Set<String> = []
         var owner: [DomainPattern: String] = [:]
         var hostOwner: [DomainPattern: String] = [:]
         for (index, rule) in c.tlsRules.enumerated() {
             let path = "tls_policy[\(index)]"
-            if !names.insert(rule.name).inserted {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "there is already a tls_policy \"\(rule.name)\"; give this one another name"
-                )
-            }
             if rule.domains.isEmpty == rule.hosts.isEmpty {
                 loading.error(
                     at: loading.position(of: path + ".name"),
@@ -105,22 +104,17 @@ extension Check {
     }
 
     static func hopLogins(_ c: Configuration, _ loading: inout Loading) {
-        var names: Set<String> = []
         for (index, login) in c.hopLogins.enumerated() {
             let path = "login[\(index)]"
-            if !names.insert(login.name).inserted {
+            secret(of: login, path, &loading)
+            if login.user.isEmpty {
                 loading.error(
                     at: loading.position(of: path + ".name"),
-                    "there is already a login \"\(login.name)\"; give this one another name"
+                    "login \"\(login.name)\" has no user, and no provider that has one for all; add it, "
+                        + "such as user = \"relay@example.org\""
                 )
             }
-            if (login.passwordFile == nil) == (login.tokenFile == nil) {
-                loading.error(
-                    at: loading.position(of: path + ".name"),
-                    "login \"\(login.name)\" needs a password_file or a token_file, and not both"
-                )
-            }
-            let misfit = login.mechanisms.first { $0.takesToken != (login.tokenFile != nil) }
+            let misfit = login.mechanisms.first { $0.takesToken != login.hasToken }
             if let misfit {
                 loading.error(
                     at: loading.position(of: path + ".mechanisms"),
@@ -147,6 +141,36 @@ extension Check {
                         + "clear; leave tls out (\"verify\"), or set it to \"encrypt\""
                 )
             }
+        }
+    }
+
+    private static func secret(
+        of login: Configuration.HopLogin,
+        _ path: String,
+        _ loading: inout Loading
+    ) {
+        let sources = [
+            login.passwordFile != nil, login.tokenFile != nil, !login.tokenCommand.isEmpty,
+        ]
+        if sources.count(where: { $0 }) != 1 {
+            loading.error(
+                at: loading.position(of: path + ".name"),
+                "login \"\(login.name)\" needs one of password_file, token_file and token_command"
+            )
+        }
+        if let program = login.tokenCommand.first, !program.hasPrefix("/") {
+            loading.error(
+                at: loading.position(of: path + ".token_command"),
+                "login.token_command begins with the absolute path of a program, for no shell looks "
+                    + "for it; write it out"
+            )
+        }
+        if login.tokenCommand.isEmpty, login.tokenLifetime != Configuration.HopLogin().tokenLifetime
+        {
+            loading.warning(
+                at: loading.position(of: path + ".token_lifetime"),
+                "login.token_lifetime has no effect without a token_command; leave it out"
+            )
         }
     }
 

@@ -22,6 +22,7 @@ package struct Configuration: Sendable, Equatable {
     package var retry = Retry()
     package var sites = Sites()
     package var siteRules: [SiteRule] = []
+    package var streams: [Stream] = []
     package var retryRules: [RetryRule] = []
     package var routes = RouteTable()
     package var tlsRules: [TLSRule] = []
@@ -407,6 +408,12 @@ extension Configuration {
         case ipv6Only = "ipv6-only"
     }
 
+    /// What becomes of 8-bit content at a host that takes none.
+    package enum EightBitContent: String, Sendable, CaseIterable {
+        case convert
+        case bounce
+    }
+
     package struct Delivery: Sendable, Equatable {
         package var helo: Domain?
         package var addressFamily = AddressFamily.preferIPv6
@@ -416,6 +423,7 @@ extension Configuration {
         package var tlsAuthorities: String?
         package var clientCertificate: String?
         package var port: UInt16 = 25
+        package var eightBit = EightBitContent.convert
         package var maxConnections = 500
         package var maxAddresses = 5
         package var maxSessions = 2

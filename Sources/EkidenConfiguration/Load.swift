@@ -52,6 +52,9 @@ extension Configuration {
             // Checks across settings would only repeat, in other words, what is wrong with one.
             if loading.problems.isEmpty {
                 configuration.makeDefaultsGiveWay(loading)
+                configuration.expandProviders(&loading)
+            }
+            if loading.problems.isEmpty {
                 Check.run(configuration, &loading)
             }
         } catch {

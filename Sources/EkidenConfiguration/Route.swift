@@ -80,6 +80,10 @@ package struct Route: Sendable, Equatable {
     package var sizeMax: Int?
 
     package var target = Target.hosts
+    /// The mail service that its hosts are of; where the file leaves them out, they are filled in.
+    package var provider: Provider?
+    /// The provider's.
+    package var region: String?
     /// In the order they are tried: the next only when the one before fails.
     package var hosts: [Host] = []
     /// For `bounce`.
@@ -87,6 +91,14 @@ package struct Route: Sendable, Equatable {
     /// The name of the route that mail goes by from its attempt number `fallbackAfter` + 1 on.
     package var fallback: String?
     package var fallbackAfter = 3
+    /// Failures after which the fallback has the mail at once, those for good among them.
+    package var fallbackOn: [FailureClass] = []
+
+    /// It is closed but for the times of `schedule` and when an operator opens it.
+    package var isOnDemand = false
+    package var schedule: [WeekWindow] = []
+    /// How long an operator opens it.
+    package var openTime: Duration = .seconds(600)
 
     /// nil: as `retry` says.
     package var retryFirst: Duration?

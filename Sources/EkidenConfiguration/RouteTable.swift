@@ -105,12 +105,7 @@ private struct Conditions: Sendable {
     func fit(_ message: QueuedMessage, _ all: [Route]) -> Bool {
         let route = all[route]
         if let senders, !senders.contains(message.sender) { return false }
-        if !route.logins.isEmpty {
-            guard let login = message.origin.login, route.logins.contains(login) else {
-                return false
-            }
-        }
-        return (route.listeners.isEmpty || route.listeners.contains(message.origin.listener))
+        return message.origin.cameBy(logins: route.logins, listeners: route.listeners)
             && (route.header.isEmpty || message.origin.headerRoutes.contains(route.name))
             && message.byteCount >= route.sizeMin ?? 0
             && message.byteCount <= route.sizeMax ?? .max

@@ -215,7 +215,7 @@ import Testing
 
     @Test(arguments: [
         ("", "nothing says which mail route \"r\" is for"),
-        ("domains = [\"*\"]", "has neither hosts nor a target"),
+        ("domains = [\"*\"]", "has neither hosts, nor a provider, nor a target"),
         (
             "domains = [\"*\"]\ntarget = \"mx\"\nhosts = [\"a.example\"]",
             "route.hosts has no effect"
@@ -233,6 +233,17 @@ import Testing
         ("recipients = [\"*@bücher.example\"]\ntarget = \"hold\"", "ASCII form"),
         ("senders = [\"<>\"]\ntarget = \"hold\"\nfallback = \"r\"", "route.fallback has no effect"),
         ("domains = [\"*\"]\ntarget = \"bounce\"\ntext = \"550 5.1.6 x\"", "no permanent status"),
+        ("domains = [\"*\"]\ntarget = \"mx\"\nschedule = [\"1:00-2:00\"]", "unless on_demand"),
+        (
+            "domains = [\"*\"]\ntarget = \"mx\"\nfallback = \"r\"\nfallback_on = [\"ours\"]",
+            "no fault of a host"
+        ),
+        ("domains = [\"*\"]\ntarget = \"mx\"\nfallback_on = [\"spam\"]", "without a fallback"),
+        ("domains = [\"*\"]\ntarget = \"hold\"\non_demand = true", "route.on_demand has no effect"),
+        (
+            "domains = [\"*\"]\ntarget = \"mx\"\non_demand = true\nschedule = [\"25:00-26:00\"]",
+            "is a time of the week such as"
+        ),
     ])
     func `a route that can't work is an error that says why`(lines: String, words: String) throws {
         let listener = "[[listener]]\nname = \"relay\"\nlisten = [\"127.0.0.1:2525\"]\n"

@@ -65,7 +65,8 @@ extension TestFiles {
                 "relay", "log", "history", "control", "certificate", "listener", "rate", "list",
                 "auth",
                 "certificate_user",
-                "rewriting", "spool", "retry", "retry_rule", "sites", "site", "route", "tls_policy",
+                "rewriting", "spool", "retry", "retry_rule", "stream", "sites", "site", "route",
+                "tls_policy",
                 "login", "resolver", "delivery", "bounces",
                 "limits",
             ]
@@ -91,12 +92,12 @@ extension TestFiles {
             hostname: "mail.example.org"
         )
         // Each setting at its default: certificates stand for users, and nobody asks for them; a
-        // policy is for nobody, a login has no secret, a site is nowhere, and a route without hosts has
-        // the words of one that bounces and the fallback of one that has others.
+        // policy is for nobody, a login has no secret, a site is nowhere, and a route with a provider's
+        // hosts has the words of one that bounces and the fallback of one that has others.
         let problems = inspection.problems.map(\.text)
         for words in [
             "no listener asks for client cert", "is for domains or for hosts",
-            "needs a password_file", "nothing says where site", "has neither hosts nor a target",
+            "needs one of password_file", "nothing says where site",
             "route.text has no effect", "there is no route \"backup\"",
         ] {
             #expect(problems.contains { $0.contains(words) }, "\(words)")

@@ -7,6 +7,7 @@ package enum Schema {
         rewriting,
         spool,
         retry, retryRule,
+        stream,
         sites, site, route, tlsPolicy, hopLogin,
         resolver,
         delivery,

@@ -17,6 +17,7 @@ extension Configuration.SiteRule: NamedSection {}
 extension Configuration.TLSRule: NamedSection {}
 extension Configuration.HopLogin: NamedSection {}
 extension Configuration.RetryRule: NamedSection {}
+extension Configuration.Stream: NamedSection {}
 extension Route: NamedSection {}
 
 struct SectionSchema: Sendable {

@@ -87,7 +87,7 @@ extension Schema {
         "delivery",
         \.delivery,
         "How mail is handed to the next host.",
-        deliveryIdentity + deliveryTLS + deliveryLimits + deliveryTimes
+        deliveryIdentity + deliveryTLS + deliveryForm + deliveryLimits + deliveryTimes
     )
 
     private static let deliveryIdentity: [Setting<Configuration.Delivery>] = [
@@ -129,6 +129,21 @@ extension Schema {
             example: "2526",
             "Port of mail hosts found by MX, and of hosts in routes that give none."
         ),
+    ]
+
+    private static let deliveryForm: [Setting<Configuration.Delivery>] = [
+        // RFC 6152 §3
+        Setting(
+            "eight_bit",
+            \.eightBit,
+            .word,
+            example: #""bounce""#,
+            """
+            What becomes of 8-bit content where the host takes none (no 8BITMIME): convert it to 7 \
+            bits on its way out, or bounce it. Converting breaks signatures over the body, those of \
+            DKIM among them.
+            """
+        )
     ]
 
     private static let deliveryLimits: [Setting<Configuration.Delivery>] = [

@@ -21,7 +21,7 @@ extension Schema {
                 required: true,
                 "Names the route in the queue and the log; no two may have the same."
             )
-        ] + routeConditions + routeTargets + routeRetries + routeIdentity + routeTLS
+        ] + routeConditions + routeTargets + routeTimes + routeRetries + routeIdentity + routeTLS
     )
 
     private static let routeConditions: [Setting<Route>] = [
@@ -113,6 +113,26 @@ extension Schema {
             """
         ),
         Setting(
+            "provider",
+            \.provider,
+            .optional(.word),
+            default: "unset",
+            example: #""ses""#,
+            """
+            The mail service whose hosts these are. It fills in what the file leaves out: hosts, tls, \
+            the user of the login where all have the same, and a [[site]] for the route where there is \
+            none. `ekiden config check` says what became of it; docs/ROUTES.md has the table.
+            """
+        ),
+        Setting(
+            "region",
+            \.region,
+            .optional(.name),
+            default: "unset",
+            example: #""eu-west-1""#,
+            "Of the provider, where its hosts depend on it: \"eu-west-1\" of ses, \"eu\" of mailgun."
+        ),
+        Setting(
             "hosts",
             \.hosts,
             .list(.routeHost, "hosts", count: 0...100),
@@ -148,6 +168,43 @@ extension Schema {
             .count(1...100),
             example: "3",
             "Attempts after which the fallback has the mail."
+        ),
+        Setting(
+            "fallback_on",
+            \.fallbackOn,
+            .list(.word, "classes", count: 0...20),
+            example: #"["spam", "policy"]"#,
+            """
+            Kinds of failure, as class in the log has them (docs/LOG.md), after which the fallback has \
+            the mail at once, also where it would bounce.
+            """
+        ),
+    ]
+
+    private static let routeTimes: [Setting<Route>] = [
+        Setting(
+            "on_demand",
+            \.isOnDemand,
+            .boolean,
+            example: "true",
+            """
+            The route is closed, and its mail waits, but for the times of schedule and after `ekiden \
+            queue retry --route NAME`: for links that are up only at times.
+            """
+        ),
+        Setting(
+            "schedule",
+            \.schedule,
+            .list(.weekWindow, "times of the week", count: 0...100),
+            example: #"["22:00-06:00", "Sat,Sun 06:00-22:00"]"#,
+            "When an on-demand route is open, in the machine's local time; every day unless days are named."
+        ),
+        Setting(
+            "open_time",
+            \.openTime,
+            .time(.seconds(60) ... .seconds(7 * 86_400)),
+            example: #""10m""#,
+            "For how long `ekiden queue retry --route` opens an on-demand route."
         ),
     ]
 

@@ -1,4 +1,4 @@
-// Rates: so many in a time, "60/m".
+// Rates: so many in a time, "60/m"; and times of the week.
 
 extension ValueType<Configuration.Rate> {
     private static let units: [(name: String, period: Duration, aliases: [String])] = [
@@ -35,5 +35,24 @@ extension ValueType<Configuration.Rate> {
         encode: { rate in
             units.first { $0.period == rate.period }.map { quoted("\(rate.count)/\($0.name)") }
         }
+    )
+}
+
+extension ValueType<WeekWindow> {
+    /// `22:00-06:00`, with days in front unless it is every day.
+    static let weekWindow = ValueType<WeekWindow>(
+        "a time of the week",
+        decode: { node throws(Misfit) in
+            let example = "Mon-Fri 22:00-06:00"
+            let text = try node.text("a time of the week", like: example)
+            guard let window = WeekWindow(text) else {
+                throw Misfit(
+                    "is a time of the week such as \"22:00-06:00\" or \"\(example)\", not "
+                        + quoted(text)
+                )
+            }
+            return window
+        },
+        encode: { quoted($0.text) }
     )
 }

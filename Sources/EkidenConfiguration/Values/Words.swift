@@ -54,6 +54,20 @@ extension ValueType<String> {
         encode: { quoted($0) }
     )
 
+    /// A word of a command: as the program gets it.
+    static let argument = ValueType<String>(
+        "a word",
+        range: "at most 4096 bytes",
+        decode: { node throws(Misfit) in
+            let text = try node.text("a word", like: "relay@example.org")
+            guard text.utf8.count <= 4096, !text.utf8.contains(0) else {
+                throw Misfit("is a word of at most 4096 bytes, none of them NUL")
+            }
+            return text
+        },
+        encode: { quoted($0) }
+    )
+
     /// Text of a reply line: RFC 5321 §4.2 allows printable ASCII and tab; tab is left out.
     static let replyText = ValueType<String>(
         "a line of text",
