@@ -54,6 +54,8 @@ package enum Selection: Sendable, Equatable {
     case toDomain(String)
     /// All recipients that wait for a site.
     case site(String)
+    /// All recipients that go by a route.
+    case route(String)
     case all
 }
 
@@ -164,6 +166,7 @@ extension ControlRequest {
         case .from(let sender): w.field("from", sender)
         case .toDomain(let domain): w.field("to_domain", domain)
         case .site(let site): w.field("site", site)
+        case .route(let name): w.field("route", name)
         case .all: w.field("all", true)
         }
     }
@@ -236,6 +239,7 @@ extension ControlRequest {
         if let sender = try object.optionalString("from") { found.append(.from(sender)) }
         if let domain = try object.optionalString("to_domain") { found.append(.toDomain(domain)) }
         if let site = try object.optionalString("site") { found.append(.site(site)) }
+        if let name = try object.optionalString("route") { found.append(.route(name)) }
         if try object.flag("all") { found.append(.all) }
         guard found.count == 1, found[0] != .ids([]) else { throw .wrongType("selection") }
         return found[0]

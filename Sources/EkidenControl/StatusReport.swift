@@ -85,6 +85,8 @@ package struct StatusReport: ControlRow {
     /// Clients that may relay for a while (`ekiden allow`).
     package var allowances = 0
     package var rates = Rates()
+    /// Those of which there were any, in the order of the classes.
+    package var failures: [FailureCount] = []
     /// One for each listener, however many addresses it has.
     package var connections: [ConnectionLimits] = []
     /// In the order of the configuration.
@@ -165,6 +167,7 @@ package struct StatusReport: ControlRow {
             w.field("deferred", seconds: rates.deferred)
             w.field("bounced", seconds: rates.bounced)
         }
+        w.field("failures", objects: failures) { count, w in count.write(&w) }
         w.field("sessions_max", sessionsMax)
         w.field("connections", objects: connections) { limits, w in limits.write(&w) }
         w.field("limits", objects: limits) { limit, w in limit.write(&w) }
@@ -200,6 +203,7 @@ package struct StatusReport: ControlRow {
         for row in try object.objects("certificates") {
             certificates.append(try CertificateRow(row))
         }
+        for count in try object.objects("failures") { failures.append(try FailureCount(count)) }
         sessionsMax = try object.optionalInteger("sessions_max")
         for limits in try object.objects("connections") {
             connections.append(try ConnectionLimits(limits))

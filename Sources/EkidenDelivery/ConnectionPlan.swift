@@ -30,6 +30,8 @@ package struct ConnectionPlan {
     private let dead: [HostAddress]
     private var seen: [Endpoint] = []
     private var addressesLeft: Int
+    /// What an IPv6 address got refused may be taken over IPv4.
+    private var isWithoutIPv6 = false
     /// Why hosts had no address, in the order they were asked.
     package private(set) var lookupFailures: [Failure] = []
 
@@ -63,7 +65,7 @@ package struct ConnectionPlan {
     }
 
     package mutating func found(_ addresses: [HostAddress], for exchange: Exchange) {
-        for address in addresses {
+        for address in addresses where address.isV4 || !isWithoutIPv6 {
             let candidate = Candidate(exchange: exchange, address: address)
             let endpoint = Endpoint(address, exchange.port)
             // Two names of one machine are one address to try.
@@ -75,6 +77,40 @@ package struct ConnectionPlan {
                 ready.append(candidate)
             }
         }
+    }
+
+    // MARK: Two families
+
+    /// Takes the host's next address of the other family, to be asked beside that one; nil: there is
+    /// none, or the limit is reached.
+    package mutating func takeRival(of candidate: Candidate) -> Candidate? {
+        guard addressesLeft > 0, let address = candidate.address,
+            let place = ready.firstIndex(where: {
+                $0.exchange == candidate.exchange && $0.address?.isV4 == !address.isV4
+            })
+        else { return nil }
+        addressesLeft -= 1
+        return ready.remove(at: place)
+    }
+
+    /// It was not needed, or did not answer before the other: it may be tried after the others.
+    package mutating func putBack(_ candidate: Candidate) {
+        addressesLeft += 1
+        ready.append(candidate)
+    }
+
+    package var mayHaveIPv4: Bool {
+        (ready + postponed).contains { $0.address?.isV4 == true } || !exchanges.isEmpty
+    }
+
+    /// From now on; one address more may be tried then. False: it was so already.
+    package mutating func leaveOutIPv6() -> Bool {
+        if isWithoutIPv6 { return false }
+        isWithoutIPv6 = true
+        addressesLeft = max(addressesLeft, 1)
+        ready.removeAll { $0.address?.isV4 == false }
+        postponed.removeAll { $0.address?.isV4 == false }
+        return true
     }
 
     package mutating func notFound(_ failure: Failure) { lookupFailures.append(failure) }

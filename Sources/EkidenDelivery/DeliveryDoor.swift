@@ -24,10 +24,13 @@ package struct Assignment: Sendable {
     package let job: DeliveryJob
     /// Addresses that lately failed to connect; tried after the others.
     package let avoid: [HostAddress]
+    /// Others want its connection: a host that does not greet soon is not waited for.
+    package let isHurried: Bool
 
-    package init(job: DeliveryJob, avoid: [HostAddress]) {
+    package init(job: DeliveryJob, avoid: [HostAddress], isHurried: Bool = false) {
         self.job = job
         self.avoid = avoid
+        self.isHurried = isHurried
     }
 }
 
@@ -61,8 +64,15 @@ package protocol DeliveryDoor: Sendable {
     /// The name of the login for that next hop; nil where nobody asks.
     func loginName(for nextHop: NextHop) -> String?
 
-    /// Who we are at that next hop; nil where nobody asks. Errors: the secret can't be read.
+    /// Who we are at that next hop; nil where nobody asks. Errors: the secret can't be had.
     func login(for nextHop: NextHop) async throws(LoginTrouble) -> ClientLogin?
+
+    /// The same with another token than the one that was refused, to be tried at once; nil: there is
+    /// none. Errors: as above.
+    func login(
+        for nextHop: NextHop,
+        insteadOf refused: ClientLogin
+    ) async throws(LoginTrouble) -> ClientLogin?
 
     /// SaltedPassword of RFC 5802 §3, which takes a while.
     func salted(_ password: [UInt8], _ question: ScramQuestion) async -> [UInt8]
@@ -72,6 +82,9 @@ package protocol DeliveryDoor: Sendable {
 
     /// The policy table's word on a failure (docs/DELIVERY.md).
     func action(for failure: Failure, isLastHost: Bool) -> HostAction
+
+    /// What a host refuses for good may be about the address we come from, and not about the mail.
+    func mayBeAboutAddress(_ failure: Failure) -> Bool
 
     /// Some recipients of the job (their places in it, and a report on just these) have their
     /// result, and others are yet to be tried elsewhere, which may take long. Returns when it is

@@ -12,6 +12,8 @@ package struct DeliverySettings: Sendable, Equatable {
     package var addressesPerAttempt: Int
     package var sessionsPerAttempt: Int
     package var messagesPerConnection: Int
+    /// 8-bit content goes as 7-bit to hosts that take no other; else it goes to none of them.
+    package var convertsEightBit = true
     package var source4: HostAddress?
     package var source6: HostAddress?
     /// For the sites of the operator's rules, by their names.

@@ -22,6 +22,8 @@ struct PeerConnection: ~Copyable {
     let openedAt: Instant
     /// Transactions run so far.
     var transactions = 0
+    /// Of recipients asked for, where the peer counts them.
+    private var domains: Set<Domain> = []
 
     init(
         _ connection: consuming Connection,
@@ -65,6 +67,23 @@ struct PeerConnection: ~Copyable {
             policy.names(of: exchange) == self.policy.names(of: exchange)
             && policy.authorities == self.policy.authorities
         return policy.accepts(security) && (policy.level != .verify || isSameTrust)
+    }
+
+    /// The next transaction's recipients, as far as the peer takes them at a time (RFC 9422).
+    mutating func takeShare(of recipients: [Address]) -> TransactionShare {
+        let share = TransactionShare(
+            of: recipients,
+            extensions: extensions,
+            domains: domains,
+            host: host
+        )
+        domains = share.domains
+        return share
+    }
+
+    /// Whether the peer takes another transaction, for some of them at least, in this session.
+    func takesMore(for recipients: [Address]) -> Bool {
+        TransactionShare.hasRoom(for: recipients, extensions: extensions, domains: domains)
     }
 
     /// Brings the session to where transactions may run; nil when it is there, else why not.

@@ -1,5 +1,5 @@
 // One transaction with one host: a thin driver around `ClientTransaction`. It writes what the value
-// says, sends header block and body as they are stored, and hears every reply out.
+// says, sends header block and body in the form that the host takes, and hears every reply out.
 
 import EkidenMail
 import EkidenRuntime
@@ -16,13 +16,12 @@ struct TransactionOutcome {
 }
 
 extension PeerConnection {
-    /// Bytes of a stored body read and sent at a time.
-    private static let blockBytes = 262_144
-
+    /// One transaction, for as many of the recipients as the peer takes at a time.
     mutating func transact(
         _ job: DeliveryJob,
         _ recipients: [JobRecipient],
         _ content: Content,
+        as form: OutgoingForm,
         mayRequireTLS: Bool = false,
         until end: Instant
     ) async -> TransactionOutcome {
@@ -35,18 +34,21 @@ extension PeerConnection {
                 wasStale: failure.reason == .connectionLost
             )
         }
+        let share = takeShare(of: recipients.map(\.address))
+        let asked = share.asked.map { recipients[$0] }
         var transaction = ClientTransaction(
             sender: job.sender,
-            recipients: recipients.map(\.address),
+            recipients: asked.map(\.address),
             demands: content.demands,
             recipientDemands: content.demands.recipients.isEmpty
-                ? [] : recipients.map { content.demands.of($0.index) },
-            byteCount: content.byteCount,
-            facts: content.facts,
+                ? [] : asked.map { content.demands.of($0.index) },
+            byteCount: form.byteCount,
+            facts: form.facts,
             extensions: extensions,
             host: host,
             mayRequireTLS: mayRequireTLS,
-            speaksLMTP: exchange.speaksLMTP
+            speaksLMTP: exchange.speaksLMTP,
+            eightBitTrouble: form.trouble
         )
         var outcome = TransactionOutcome(
             results: [],
@@ -70,14 +72,14 @@ extension PeerConnection {
                     Self.fail(&transaction, error)
                 }
             case .sendMessage:
-                await sendMessage(content, &transaction)
+                await sendMessage(content, form, &transaction)
             case .finished:
                 break
             }
         }
         connection.loop.setDeadline(connection.handle, .distantFuture)
         hasEnded()
-        outcome.results = transaction.results
+        outcome.results = share.results(transaction.results)
         outcome.aftermath = transaction.aftermath
         return outcome
     }
@@ -97,27 +99,27 @@ extension PeerConnection {
     /// the connection is closed instead, and the peer throws away what it got (RFC 5321 §4.1.1.4).
     private mutating func sendMessage(
         _ content: Content,
+        _ form: OutgoingForm,
         _ transaction: inout ClientTransaction
     ) async {
-        var stuffer = DotStuffer(facts: content.facts)
+        var bytes = OutgoingBytes(form)
         do throws(SendTrouble) {
-            var parts = [try Self.stuff(&stuffer, content.header)]
-            switch content.body {
-            case .memory(let body):
-                parts.append(try Self.stuff(&stuffer, body))
-            case .stored(let reader, let byteCount):
+            var parts = [try Self.outgoing(&bytes, content.header)]
+            if case .memory(let body) = content.body {
+                parts.append(try Self.outgoing(&bytes, body))
+            } else {
                 try await send(parts)
                 parts = []
                 var offset = 0
-                while offset < byteCount {
-                    let block = try await Self.read(reader, offset, byteCount)
+                while offset < content.body.byteCount {
+                    let block = try await Self.read(content.body, at: offset)
                     offset += block.count
-                    try await send([try Self.stuff(&stuffer, block)])
+                    try await send([try Self.outgoing(&bytes, block)])
                 }
             }
-            guard let dot = stuffer.finalDot else { throw .unsendable }
+            guard let end = bytes.end() else { throw .unsendable }
             guard mayEnd() else { throw .stopping }
-            parts.append(dot)
+            parts += end
             transaction.finalDotSent()
             try await send(parts)
         } catch {
@@ -142,32 +144,20 @@ extension PeerConnection {
         case stopping
     }
 
-    private static func stuff(
-        _ stuffer: inout DotStuffer,
+    private static func outgoing(
+        _ bytes: inout OutgoingBytes,
         _ run: Bytes
-    ) throws(SendTrouble)
-        -> Bytes
-    {
-        guard let stuffed = stuffer.stuff(run) else { throw .unsendable }
-        return stuffed
+    ) throws(SendTrouble) -> Bytes {
+        guard let outgoing = bytes.next(run) else { throw .unsendable }
+        return outgoing
     }
 
     private static func read(
-        _ reader: any BodyReader,
-        _ offset: Int,
-        _ byteCount: Int
-    )
-        async throws(SendTrouble) -> Bytes
-    {
+        _ body: Content.Body,
+        at offset: Int
+    ) async throws(SendTrouble) -> Bytes {
         do throws(ContentUnavailable) {
-            let block = try await reader.read(
-                at: offset,
-                count: min(blockBytes, byteCount - offset)
-            )
-            if block.isEmpty {
-                throw ContentUnavailable("the stored body is too short", isDamage: true)
-            }
-            return block
+            return try await body.block(at: offset)
         } catch {
             throw .content(error)
         }

@@ -43,6 +43,7 @@ final class Dispatch: Sendable {
         var isStopped = false
         /// Messages of which something flew when their routes were looked at.
         var lookAgain: Set<QueueID> = []
+        var demand = Demand()
         /// Sites that are stopped for a fault that is ours to mend, as was told.
         var broken: Set<SiteID> = []
 
@@ -84,8 +85,14 @@ final class Dispatch: Sendable {
 
     /// Hands a message of the spool to the scheduler.
     func add(_ message: QueuedMessage, _ core: Core) {
-        let routes = house.settings.routes.routes(of: message)
-        core.scheduler.add(message, route: { routes.nextHop(of: $0) }, at: moment)
+        let settings = house.settings
+        let routes = settings.routes.routes(of: message)
+        core.scheduler.add(
+            message,
+            standing: settings.streams.standing(of: message),
+            route: { routes.nextHop(of: $0) },
+            at: moment
+        )
     }
 
     /// Everything the spool holds at start, in order of arrival.
@@ -114,15 +121,23 @@ final class Dispatch: Sendable {
         }
     }
 
-    /// Routes changed: mail queued yesterday goes by them, too; a page at a time, so that mail goes on
-    /// meanwhile.
+    /// Routes or streams changed: mail queued yesterday goes by them, too.
     func rerouteQueue() async {
+        await forEachQueued { message, core in
+            let standing = self.house.settings.streams.standing(of: message)
+            core.scheduler.restand(message.id, as: standing, at: self.moment)
+            self.reroute(message, core)
+        }
+    }
+
+    /// Every message of the spool, a page at a time, so that mail goes on meanwhile.
+    func forEachQueued(_ body: @escaping @Sendable (QueuedMessage, Core) -> Void) async {
         var position = QueueID(number: 0)
         while true {
             let after = position
             let last = await ask { core -> QueueID? in
                 let page = self.house.spool.messages(after: after, limit: 500)
-                for message in page { self.reroute(message, core) }
+                for message in page { body(message, core) }
                 return page.last?.id
             }
             guard let last else { return }
@@ -213,6 +228,14 @@ final class Dispatch: Sendable {
             tell { $0.scheduler.resolved(hop, .failure(ending), at: self.moment) }
             return
         }
+        if closure(of: hop, core.value) != nil {
+            tell { core in
+                // It may have opened in this turn.
+                guard let closure = self.closure(of: hop, core) else { return self.resolve(hop) }
+                core.scheduler.resolved(hop, .failure(closure), at: self.moment)
+            }
+            return
+        }
         let patience = house.settings.scheduler.resolveDeadline
         loop.spawn {
             let resolution = await self.house.resolver.resolve(
@@ -221,7 +244,10 @@ final class Dispatch: Sendable {
                 until: self.loop.now() + patience
             )
             let result = self.underPolicy(resolution, of: hop)
-            self.tell { $0.scheduler.resolved(hop, result, at: self.moment) }
+            self.tell { core in
+                let open = self.whileOpen(result, of: hop, core)
+                core.scheduler.resolved(hop, open, at: self.moment)
+            }
         }
     }
 
@@ -283,7 +309,11 @@ final class Dispatch: Sendable {
                                 statuses: queued.recipients,
                                 lastAttempt: self.lastAttempt(of: job, queued)
                             ),
-                            Assignment(job: delivery, avoid: job.avoid)
+                            Assignment(
+                                job: delivery,
+                                avoid: job.avoid,
+                                isHurried: job.isHurried
+                            )
                         )
                     }
                     // The spool has finished it; the scheduler forgets it, too.
@@ -325,7 +355,14 @@ final class Dispatch: Sendable {
             )
             self.tell { core in
                 if let hold = conclusion.hold { self.hold(job.message, hold, core) }
-                core.scheduler.settled(job.id, conclusion.dispositions, at: self.moment)
+                var dispositions = conclusion.dispositions
+                if failure.reason == .routeClosed, self.closure(of: job.nextHop, core) == nil {
+                    // It opened while this was written down.
+                    dispositions = dispositions.map {
+                        $0 == .done ? .done : .retry(after: .zero, because: .routeOpened)
+                    }
+                }
+                core.scheduler.settled(job.id, dispositions, at: self.moment)
                 let isDone = conclusion.dispositions.allSatisfy { $0 == .done }
                 self.followRoutes(job.message, ended: isDone, core)
             }
@@ -344,6 +381,7 @@ final class Dispatch: Sendable {
     func stop(until deadline: Instant) async {
         await ask { $0.scheduler.setPause(.stopping, at: self.moment) }
         crew.stopSending()
+        house.logins.stop()
         while loop.now() < deadline {
             if await ask({ $0.scheduler.sessionCount }) == 0 { break }
             await loop.sleep(for: .milliseconds(20))

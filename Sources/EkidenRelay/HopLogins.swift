@@ -1,9 +1,10 @@
 // Who the relay is at next hops: the secrets of `[[login]]`, read from their files for each connection,
-// so that a renewed one is used at once, and hashed away from the loops. They are in no log line and in
-// no message of ours.
+// so that a renewed one is used at once, or given by a command, and hashed away from the loops. They are
+// in no log line and in no message of ours.
 
 import EkidenConfiguration
 import EkidenCrypto
+import EkidenDelivery
 import EkidenMail
 import EkidenRuntime
 import EkidenSMTP
@@ -12,6 +13,8 @@ import Synchronization
 package final class HopLogins: Sendable {
     private let files: any Files
     private let workers: any Workers
+    private let programs: any Programs
+    private let tokens = KeptTokens()
     private let secrets: any RandomSource
     /// The last keys hashed: most connections ask for the same. By digest of what they are made of.
     private let hashed = Mutex<[(key: [UInt8], salted: [UInt8])]>([])
@@ -23,25 +26,38 @@ package final class HopLogins: Sendable {
     init(_ world: RelayWorld) {
         files = world.files
         workers = world.workers
+        programs = world.programs
         secrets = world.secrets
     }
 
-    /// Errors: the sentence names the file, and never what is in it.
-    func login(_ settings: Configuration.HopLogin) async throws(FileTrouble) -> ClientLogin {
+    /// Errors: the sentence names the file or the command, and never what is in it.
+    func login(
+        _ settings: Configuration.HopLogin,
+        on loop: Loop
+    ) async throws(LoginTrouble) -> ClientLogin {
+        var mayBeOld = false
         let secret: ClientLogin.Secret
-        if let path = settings.tokenFile {
-            let token = try await firstLine(of: path)
-            guard let text = String(validating: token, as: UTF8.self),
-                text.utf8.allSatisfy({ $0 > 0x20 && $0 < 0x7f })
-            else { throw FileTrouble(text: "\(path) has no token in its first line") }
-            secret = .token(text)
+        if !settings.tokenCommand.isEmpty {
+            let token = try await tokens.token(
+                of: settings.tokenCommand,
+                lifetime: settings.tokenLifetime,
+                on: loop
+            ) {
+                await self.run(settings.tokenCommand, on: loop)
+            }
+            (secret, mayBeOld) = (.token(token.text), token.isKept)
+        } else if let path = settings.tokenFile {
+            guard let token = Self.token(try await firstLine(of: path)) else {
+                throw LoginTrouble("\(path) has no token in its first line")
+            }
+            (secret, mayBeOld) = (.token(token), true)
         } else if let path = settings.passwordFile {
             guard let password = PreparedPassword.prepare(try await firstLine(of: path)) else {
-                throw FileTrouble(text: "\(path) has no password in its first line")
+                throw LoginTrouble("\(path) has no password in its first line")
             }
             secret = .password(password)
         } else {
-            throw FileTrouble(text: "login \"\(settings.name)\" has neither password nor token")
+            throw LoginTrouble("login \"\(settings.name)\" has neither password nor token")
         }
         let usual = ClientMechanism.allCases
         let chosen = settings.mechanisms.compactMap { ClientMechanism(rawValue: $0.rawValue) }
@@ -50,21 +66,98 @@ package final class HopLogins: Sendable {
             user: settings.user,
             secret: secret,
             mechanisms: chosen.isEmpty ? usual : chosen,
-            nonce: String(secrets.next(), radix: 36) + String(secrets.next(), radix: 36)
+            nonce: String(secrets.next(), radix: 36) + String(secrets.next(), radix: 36),
+            mayBeOld: mayBeOld
         )
     }
 
-    private func firstLine(of path: String) async throws(FileTrouble) -> [UInt8] {
+    /// The login with another token than the one that was refused; nil: there is none.
+    func login(
+        _ settings: Configuration.HopLogin,
+        insteadOf refused: ClientLogin,
+        on loop: Loop
+    ) async throws(LoginTrouble) -> ClientLogin? {
+        guard case .token(let token) = refused.secret else { return nil }
+        tokens.forget(token, of: settings.tokenCommand)
+        guard refused.mayBeOld else { return nil }
+        var login = try await login(settings, on: loop)
+        login.mayBeOld = false
+        return login.secret == refused.secret ? nil : login
+    }
+
+    /// Commands that run end, and none begins any more.
+    func stop() { programs.stop() }
+
+    /// What of a login can be looked at without using it. Errors: as above.
+    func check(_ settings: Configuration.HopLogin, on loop: Loop) async throws(LoginTrouble) {
+        if settings.tokenCommand.isEmpty {
+            _ = try await login(settings, on: loop)
+        } else {
+            try await checkFitness(of: settings.tokenCommand)
+        }
+    }
+
+    func keep(only settings: [Configuration.HopLogin]) {
+        tokens.keep(only: settings.map(\.tokenCommand))
+    }
+
+    /// RFC 6750 §2.1: printable ASCII without a space.
+    private static func token(_ line: [UInt8]) -> String? {
+        guard !line.isEmpty, line.allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { return nil }
+        return String(decoding: line, as: UTF8.self)
+    }
+
+    private static func firstLine(_ bytes: [UInt8]) -> [UInt8] {
+        let line = bytes.prefix { $0 != 0x0a }
+        return Array(line.last == 0x0d ? line.dropLast() : line)
+    }
+
+    private func run(
+        _ command: [String],
+        on loop: Loop
+    ) async -> Result<String, LoginTrouble> {
+        do throws(LoginTrouble) {
+            try await checkFitness(of: command)
+            let output: [UInt8]
+            do throws(ProgramProblem) {
+                output = try await programs.output(of: command, on: loop)
+            } catch {
+                throw LoginTrouble("the command \(command[0]) \(error.text)")
+            }
+            guard let token = Self.token(Self.firstLine(output)) else {
+                throw LoginTrouble(
+                    output.isEmpty
+                        ? "the command \(command[0]) said nothing, where a token was to be"
+                        : "the command \(command[0]) said no token in its first line"
+                )
+            }
+            return .success(token)
+        } catch {
+            return .failure(error)
+        }
+    }
+
+    private func checkFitness(of command: [String]) async throws(LoginTrouble) {
+        do throws(FileProblem) {
+            let stamp = try await files.stamp(command[0])
+            if let unfitness = stamp.unfitness {
+                throw FileProblem(path: command[0], text: unfitness)
+            }
+        } catch {
+            throw LoginTrouble("the command \(command[0]) can't be run: \(error.text)")
+        }
+    }
+
+    private func firstLine(of path: String) async throws(LoginTrouble) -> [UInt8] {
         do throws(FileProblem) {
             let stamp = try await files.stamp(path)
             if let looseness = stamp.looseness {
                 throw FileProblem(path: path, text: "it has " + looseness)
             }
             let bytes = try await files.read(path, maxBytes: Self.secretBytesMax)
-            let line = bytes.prefix { $0 != 0x0a }
-            return Array(line.last == 0x0d ? line.dropLast() : line)
+            return Self.firstLine(bytes)
         } catch {
-            throw FileTrouble(text: "\(path): \(error.text)")
+            throw LoginTrouble("\(path): \(error.text)")
         }
     }
 
@@ -95,15 +188,16 @@ package final class HopLogins: Sendable {
 }
 
 extension Relay {
-    /// Reads the secrets of all logins, so that what is wrong with them is known now. Errors: the
-    /// sentence names the file.
+    /// Looks at the secrets of all logins, so that what is wrong with them is known now; commands are
+    /// not run for that. Errors: the sentence names the file.
     static func prepareLogins(
         _ configuration: Configuration,
-        _ logins: HopLogins
+        _ logins: HopLogins,
+        on loop: Loop
     ) async throws(StartFailure) {
         for settings in configuration.hopLogins {
-            do throws(FileTrouble) {
-                _ = try await logins.login(settings)
+            do throws(LoginTrouble) {
+                try await logins.check(settings, on: loop)
             } catch {
                 throw StartFailure("can't use login \"\(settings.name)\": \(error.text)")
             }

@@ -20,6 +20,8 @@ final class House: Sendable {
     private let events: any EventSink
     private let shelf: TLSShelf
     let logins: HopLogins
+    /// What a clock on the wall shows at a time.
+    let localTime: @Sendable (WallTime) -> WallTime
     private let current: Mutex<RelaySettings>
 
     init(
@@ -30,7 +32,8 @@ final class House: Sendable {
         events: any EventSink,
         settings: RelaySettings,
         shelf: TLSShelf,
-        logins: HopLogins
+        logins: HopLogins,
+        localTime: @escaping @Sendable (WallTime) -> WallTime
     ) {
         self.loops = loops
         self.spool = spool
@@ -39,6 +42,7 @@ final class House: Sendable {
         self.events = events
         self.shelf = shelf
         self.logins = logins
+        self.localTime = localTime
         current = Mutex(settings)
     }
 
@@ -74,11 +78,26 @@ final class House: Sendable {
     }
 
     /// Who we are at a next hop; nil where nobody asks.
-    func login(for nextHop: NextHop) async throws(FileTrouble) -> ClientLogin? {
-        guard let name = loginName(for: nextHop),
-            let login = settings.configuration.hopLogin(named: name)
-        else { return nil }
-        return try await logins.login(login)
+    func login(
+        for nextHop: NextHop,
+        on loop: Loop
+    ) async throws(LoginTrouble) -> ClientLogin? {
+        guard let login = hopLogin(for: nextHop) else { return nil }
+        return try await logins.login(login, on: loop)
+    }
+
+    /// The same with another secret than the one that was refused; nil: there is none.
+    func login(
+        for nextHop: NextHop,
+        insteadOf refused: ClientLogin,
+        on loop: Loop
+    ) async throws(LoginTrouble) -> ClientLogin? {
+        guard let login = hopLogin(for: nextHop), login.name == refused.name else { return nil }
+        return try await logins.login(login, insteadOf: refused, on: loop)
+    }
+
+    private func hopLogin(for nextHop: NextHop) -> Configuration.HopLogin? {
+        loginName(for: nextHop).flatMap { settings.configuration.hopLogin(named: $0) }
     }
 
     func loginName(for nextHop: NextHop) -> String? {
@@ -92,6 +111,13 @@ final class House: Sendable {
     func action(for failure: Failure, isLastHost: Bool) -> HostAction {
         Classification.action(for: failure, isLastHost: isLastHost) == .nextHost
             ? .nextHost : .settle
+    }
+
+    func mayBeAboutAddress(_ failure: Failure) -> Bool {
+        switch FailureClasses.of(failure) {
+        case .spam, .authentication, .policy: true
+        default: false
+        }
     }
 
     /// Judges an attempt and records its outcome. Returns when the marks are the kernel's (with a

@@ -19,8 +19,9 @@ extension Relay {
     )
         async throws(ControlProblem) -> ControlPage
     {
+        let opened = try await openRoute(action, selection)
         let targets = await targets(of: selection, for: action)
-        if targets.isEmpty {
+        if targets.isEmpty, opened == nil {
             throw ControlProblem(.notFound, "no message in the queue matches")
         }
         var outcomes: [any ControlRow] = []
@@ -43,8 +44,25 @@ extension Relay {
                 done += 1
             }
         }
-        let end = ControlEnd(count: done, failed: outcomes.count)
+        let end = ControlEnd(count: done, failed: outcomes.count, text: opened ?? "")
         return ControlPage(rows: outcomes, rest: .end(end))
+    }
+
+    /// A retry of a route on demand opens it; the sentence about it.
+    private func openRoute(
+        _ action: QueueAction,
+        _ selection: Selection
+    ) async throws(ControlProblem) -> String? {
+        guard case .route(let name) = selection else { return nil }
+        guard let route = house.settings.routes.route(named: name) else {
+            throw ControlProblem(
+                .notFound,
+                "no route is called \(name)",
+                hint: "the configuration's [[route]] sections name them"
+            )
+        }
+        guard action == .retry, let until = await dispatch.open(route) else { return nil }
+        return "route \(name) is open until \(until.timestamp)"
     }
 
     /// A message, and which of its recipients are meant; nil: all.
@@ -93,6 +111,10 @@ extension Relay {
                     && message.recipients[$0].address.domain == wanted
             }
             return those.isEmpty ? nil : Target(id: message.id, recipients: those)
+        case .route(let name):
+            let those = rows.filter { $0.nextHop.route == name }
+            return those.isEmpty
+                ? nil : Target(id: message.id, recipients: those.map(\.recipient))
         case .site(let site):
             let those = rows.filter { $0.site?.text == site || $0.nextHop.text == site }
             return those.isEmpty

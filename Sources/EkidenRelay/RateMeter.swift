@@ -5,7 +5,7 @@ import EkidenMail
 import EkidenRuntime
 import Synchronization
 
-/// Messages a second over the last minute, in buckets of a second.
+/// Messages a second over the last minute, in buckets of a second; failures by their class.
 final class RateMeter: EventSink {
     private struct Bucket {
         var second: Int64 = -1
@@ -19,6 +19,8 @@ final class RateMeter: EventSink {
     private let clock: any Clock
     private let events: any EventSink
     private let began: Instant
+    /// By class, since the start.
+    private let classes = Mutex([FailureClass: FailureCount]())
     private let buckets = Mutex([Bucket](repeating: Bucket(), count: RateMeter.seconds))
 
     init(clock: any Clock, events: any EventSink) {
@@ -31,6 +33,7 @@ final class RateMeter: EventSink {
         switch event {
         case .accepted: count(\.accepted)
         case .attempt(let attempt):
+            if let failureClass = attempt.failureClass { count(failureClass, attempt.status) }
             switch attempt.status {
             case .delivered: count(\.delivered)
             case .deferred: count(\.deferred)
@@ -40,6 +43,23 @@ final class RateMeter: EventSink {
         case .rejected, .login, .moved, .site, .notice: break
         }
         events.emit(event, at: time)
+    }
+
+    private func count(_ failureClass: FailureClass, _ status: Event.Attempt.Status) {
+        classes.withLock { classes in
+            var known = classes[failureClass] ?? FailureCount(failureClass)
+            switch status {
+            case .deferred: known.deferred += 1
+            case .bounced, .expired: known.bounced += 1
+            case .delivered, .discarded: return
+            }
+            classes[failureClass] = known
+        }
+    }
+
+    /// In the order of the classes.
+    var failures: [FailureCount] {
+        classes.withLock { classes in FailureClass.allCases.compactMap { classes[$0] } }
     }
 
     private func count(_ kind: WritableKeyPath<Bucket, Int>) {

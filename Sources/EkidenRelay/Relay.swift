@@ -33,6 +33,8 @@ package final class Relay: Sendable {
     let reloads: Reloads
     /// Looks at the files of certificates.
     let certificates: Lookout
+    /// Looks whether routes open.
+    let demand: Lookout
     private let state = Mutex(State())
 
     private struct State {
@@ -62,7 +64,7 @@ package final class Relay: Sendable {
         let shelf = TLSShelf(world.tls)
         try prepareTLS(settings, shelf)
         let hopLogins = HopLogins(world)
-        try await prepareLogins(configuration, hopLogins)
+        try await prepareLogins(configuration, hopLogins, on: owner)
         let inlet = Inlet()
         let (spool, recovery) = try await openSpool(settings, world, inlet)
         let house = furnish(spool, world, settings, shelf, hopLogins)
@@ -73,6 +75,7 @@ package final class Relay: Sendable {
         )
         await dispatch.takeUpQueue()
         dispatch.start()
+        await dispatch.lookAtDemand()
         let crew = IngressCrew(
             loops: world.loops,
             door: FrontDoor(house: house),
@@ -102,6 +105,7 @@ package final class Relay: Sendable {
             shelf: shelf
         )
         relay.watchCertificates()
+        relay.watchDemand()
         relay.warnOfCertificateEnds()
         for listener in listeners { listener.start() }
         users.watch()
@@ -146,7 +150,8 @@ package final class Relay: Sendable {
             events: world.events,
             settings: settings,
             shelf: shelf,
-            logins: logins
+            logins: logins,
+            localTime: world.localTime
         )
     }
 
@@ -172,6 +177,7 @@ package final class Relay: Sendable {
         self.shelf = shelf
         reloads = Reloads(on: house.owner)
         certificates = Lookout(on: house.owner, every: Self.certificateInterval)
+        demand = Lookout(on: house.owner, every: Dispatch.demandInterval)
         started = house.owner.wallNow()
     }
 
@@ -258,6 +264,7 @@ package final class Relay: Sendable {
         users.stop()
         lists.stop()
         certificates.stop()
+        demand.stop()
         await dispatch.stop(until: deadline)
         while crew.count > 0, owner.now() < deadline { await owner.sleep(for: .milliseconds(10)) }
         house.resolver.stop(at: owner.now())

@@ -20,6 +20,7 @@ final class RelaySettings: Sendable {
     let routeHosts: [String: Set<RouteHost>]
     let outboundTLS: OutboundTLS
     let siteRules: SiteRules
+    let streams: Streams
     let delivery: DeliverySettings
     let scheduler: SchedulerSettings
     /// What a connection without a job may stay open for.
@@ -38,6 +39,7 @@ final class RelaySettings: Sendable {
         routeHosts = Self.routeHosts(configuration)
         outboundTLS = OutboundTLS(configuration)
         siteRules = SiteRules(configuration.siteRules)
+        streams = Streams(configuration.streams)
         delivery = Self.delivery(configuration)
         scheduler = Self.scheduler(configuration, connectionsMax: shares.deliveriesMax)
         idleTime = configuration.delivery.idleTime
@@ -66,6 +68,7 @@ final class RelaySettings: Sendable {
             source4: c.delivery.sourceIPv4,
             source6: c.delivery.sourceIPv6
         )
+        delivery.convertsEightBit = c.delivery.eightBit == .convert
         delivery.rules = c.connectionUses
         for route in c.routes.all {
             delivery.identities[route.name] = DeliverySettings.Identity(
@@ -91,6 +94,7 @@ final class RelaySettings: Sendable {
         retry.ownFault = own.ownFault
         retry.postmaster = configuration.relay.postmaster
         retry.classes = waits(for: hop, retry)
+        retry.fallbackOn = Set(hop.route.flatMap { routes.route(named: $0) }?.fallbackOn ?? [])
         return retry
     }
 
@@ -133,6 +137,7 @@ final class RelaySettings: Sendable {
         scheduler.backOffFirst = c.sites.backoffFirst
         scheduler.backOffCeiling = c.sites.backoffCeiling
         scheduler.rules = c.siteLimits
+        scheduler.streams = c.streamRates
         scheduler.deadAddressMemory = c.sites.deadAddressTime
         let ceilings =
             [c.retry.ceiling] + c.routes.all.compactMap(\.retryCeiling)

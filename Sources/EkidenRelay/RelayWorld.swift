@@ -17,7 +17,11 @@ package struct RelayWorld: Sendable {
     /// The configuration's other files.
     package var files: any Files
     package var workers: any Workers
+    /// Programs that the configuration names.
+    package var programs: any Programs
     package var events: any EventSink
+    /// What a clock on this machine's wall shows at a time; its zone's, or UTC.
+    package var localTime: @Sendable (WallTime) -> WallTime
     /// This machine's addresses.
     package var localNetworks: [NetworkPrefix]
     /// The bytes of the system's table of host names (`/etc/hosts`).
@@ -37,7 +41,9 @@ package struct RelayWorld: Sendable {
         secrets: any RandomSource,
         files: any Files,
         workers: any Workers,
+        programs: any Programs = NoPrograms(),
         events: any EventSink,
+        localTime: @escaping @Sendable (WallTime) -> WallTime = { $0 },
         localNetworks: [NetworkPrefix] = [],
         hostTable: [UInt8] = [],
         descriptors: Int = .max,
@@ -52,7 +58,9 @@ package struct RelayWorld: Sendable {
         self.secrets = secrets
         self.files = files
         self.workers = workers
+        self.programs = programs
         self.events = events
+        self.localTime = localTime
         self.localNetworks = localNetworks
         self.hostTable = hostTable
         self.descriptors = descriptors

@@ -41,13 +41,14 @@ extension Relay {
                 policies[own.name] = try settings.policy(of: own, shelf, lists)
             }
             try Self.prepareTLS(settings, shelf)
-            try await Self.prepareLogins(settings.configuration, house.logins)
+            try await Self.prepareLogins(settings.configuration, house.logins, on: house.owner)
         } catch {
             keepTLS(of: house.settings)
             return reloadFailed(error.text)
         }
         watchCertificates()
         house.adopt(settings)
+        house.logins.keep(only: settings.configuration.hopLogins)
         // After that: who asks for a connector asks for one of these.
         keepTLS(of: settings)
         crew.rates.adopt(settings.configuration.rateLimits)
@@ -64,9 +65,12 @@ extension Relay {
             core.scheduler.settings = settings.scheduler
             core.scheduler.settingsChanged(at: self.dispatch.moment)
         }
-        if configuration.routes != running.routes {
+        let (routes, streams) = (configuration.routes, configuration.streams)
+        if routes != running.routes || streams != running.streams {
             await dispatch.forgive(routesChangedFrom: running.routes, to: configuration.routes)
             await dispatch.rerouteQueue()
+            await dispatch.lookAtDemand()
+            watchDemand()
         }
         let text =
             fixed.isEmpty

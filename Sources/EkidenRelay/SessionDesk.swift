@@ -106,11 +106,14 @@ final class SessionDesk: DeliveryDoor {
     }
 
     func login(for nextHop: NextHop) async throws(LoginTrouble) -> ClientLogin? {
-        do throws(FileTrouble) {
-            return try await house.login(for: nextHop)
-        } catch {
-            throw LoginTrouble(error.text)
-        }
+        try await house.login(for: nextHop, on: loop)
+    }
+
+    func login(
+        for nextHop: NextHop,
+        insteadOf refused: ClientLogin
+    ) async throws(LoginTrouble) -> ClientLogin? {
+        try await house.login(for: nextHop, insteadOf: refused, on: loop)
     }
 
     func salted(_ password: [UInt8], _ question: ScramQuestion) async -> [UInt8] {
@@ -125,6 +128,8 @@ final class SessionDesk: DeliveryDoor {
                 + "[[tls_policy]] can insist on TLS"
         )
     }
+
+    func mayBeAboutAddress(_ failure: Failure) -> Bool { house.mayBeAboutAddress(failure) }
 
     func action(for failure: Failure, isLastHost: Bool) -> HostAction {
         house.action(for: failure, isLastHost: isLastHost)

@@ -86,7 +86,7 @@ extension Configuration {
 }
 
 extension PaceSettings {
-    fileprivate init(_ rate: Configuration.Rate, burst: Int?) {
+    init(_ rate: Configuration.Rate, burst: Int?) {
         let perSecond = rate.count / max(1, Int(rate.period.components.seconds))
         self.init(interval: rate.period / rate.count, burst: burst ?? perSecond)
     }

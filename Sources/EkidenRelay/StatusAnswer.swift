@@ -60,6 +60,7 @@ extension Relay {
         report.certificates = shelf.standings.map(CertificateRow.init)
         report.allowances = allowances.count(at: house.owner.now())
         report.rates = rates.perSecond(at: house.owner.now())
+        report.failures = rates.failures
         reportLimits(in: &report)
         return report
     }

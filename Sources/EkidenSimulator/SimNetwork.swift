@@ -61,6 +61,8 @@ package final class SimNetwork: @unchecked Sendable {
     private var lastNumber: Int32 = 0
     private var lastPort: UInt16 = 20_000
     package var weather = SimWeather.calm
+    /// Addresses that never answer.
+    package var silentPeers: Set<HostAddress> = []
     /// A line for each connection made, refused and broken, for the trace.
     package var noted: ((String) -> Void)?
     /// How often each kind of trouble struck, by its name in `SimWeather`.
@@ -108,7 +110,7 @@ package final class SimNetwork: @unchecked Sendable {
         let near = makeSocket(local: local, peer: peer, link, .near)
         opened[peer, default: 0] += 1
         near.home = home
-        if once(weather.silent) {
+        if silentPeers.contains(peer.address) || once(weather.silent) {
             trouble("silent", link.text)
             return .success(near)
         }

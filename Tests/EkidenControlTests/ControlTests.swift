@@ -184,6 +184,9 @@ func reread<Row: ControlRow>(_ row: Row) throws -> Row {
         status.resolver.servers = ["192.0.2.53"]
         status.rates.delivered = 1234.5
         status.allowances = 3
+        status.failures = [
+            FailureCount(.greylisted, deferred: 7), FailureCount(.unknownUser, bounced: 3),
+        ]
         status.isStopping = true
         status.sessionsMax = 700
         status.certificates = [

@@ -35,7 +35,12 @@ extension Town {
             ledger.violation("\(connections) connections at once, allowed are \(plan.poolMax)")
         }
         if idleSites.boot != machine.boot { idleSites = IdleSites(boot: machine.boot) }
-        idleSites.look(at: rows, isFull: connections >= plan.poolMax, isPaused, now: world.instant)
+        idleSites.look(
+            at: rows,
+            isFull: connections >= plan.strangersMax,
+            isPaused,
+            now: world.instant
+        )
         for (site, waited) in idleSites.starving(now: world.instant) {
             ledger.violation("\(site) starves: ready mail, and no connection for \(waited)")
         }

@@ -93,7 +93,8 @@ extension Town {
         {
             ledger.violation("\(what) came with MAIL parameters \(mail)")
         }
-        let isEightBit = wishes.isEightBit || wishes.isInternational
+        let isEightBit =
+            (wishes.isEightBit || wishes.isInternational) && !isConverted(letter, heard)
         if mail.contains("BODY=8BITMIME") != isEightBit || isEightBit && !heard.offersEightBit {
             ledger.violation("\(what), 8-bit: \(isEightBit), came with MAIL parameters \(mail)")
         }
@@ -118,6 +119,12 @@ extension Town {
         if heard.offersDSN { count("told-dsn") }
         if wishes.isInternational { count("international") }
         if wishes.isEightBit { count("eight-bit") }
+    }
+
+    /// The host gets it in 7 bits.
+    func isConverted(_ letter: Letter, _ heard: HeardParameters) -> Bool {
+        plan.convertsEightBit && letter.wishes.isEightBit && !letter.wishes.isInternational
+            && !heard.offersEightBit
     }
 
     /// Its client asked for it, as only those can who have TLS.
@@ -185,7 +192,7 @@ extension Town {
         if letter.wishes.isInternational, hasHost(domain, where: { !$0.temper.hasUTF8 }) {
             return true
         }
-        return letter.wishes.isEightBit
+        return letter.wishes.isEightBit && !plan.convertsEightBit
             && hasHost(domain) { !$0.temper.hasEightBit && !$0.temper.hasUTF8 }
     }
 

@@ -27,6 +27,11 @@ package struct HostTemper: Sendable {
     /// Knows the extension (RFC 3461, RFC 6531).
     package var hasDSN = false
     package var hasUTF8 = false
+    /// So many recipients in a transaction, and says so (RFC 9422); nil: it does not say.
+    package var recipientsMax: Int?
+    /// What is at its IPv6 address.
+    package enum OtherFamily: CaseIterable { case none, refuses, silent }
+    package var otherFamily = OtherFamily.none
     package init() {}
 }
 
@@ -170,6 +175,8 @@ struct HostSession: ~Copyable {
     private var recipients: [String] = []
     private var last: HostTransaction?
     private var isSecure = false
+    /// RCPT commands in this transaction.
+    private var recipientsAsked = 0
     /// EHLO was said, and answered.
     private var isExtended = false
     private var heard = HeardParameters()
@@ -224,6 +231,7 @@ struct HostSession: ~Copyable {
         if host.temper.hasUTF8 { lines.append("SMTPUTF8") }
         if host.temper.hasDSN { lines.append("DSN") }
         if host.temper.hasTLS, !isSecure { lines.append("STARTTLS") }
+        if let most = host.temper.recipientsMax { lines.append("LIMITS RCPTMAX=\(most)") }
         lines.append("ENHANCEDSTATUSCODES")
         return lines.enumerated().map { index, line in
             (index == lines.count - 1 ? "250 " : "250-") + line
@@ -249,6 +257,7 @@ struct HostSession: ~Copyable {
 
     private mutating func reset() {
         sender = nil
+        recipientsAsked = 0
         recipients = []
         heard = HeardParameters()
     }
@@ -312,6 +321,15 @@ struct HostSession: ~Copyable {
     private mutating func recipient(_ line: String) async throws {
         guard sender != nil else { return try await say("503 5.5.1 MAIL first") }
         let path = Self.path(line)
+        recipientsAsked += 1
+        if let most = host.temper.recipientsMax, isExtended {
+            host.shared.count("limits")
+            if recipientsAsked > most {
+                host.shared.ledger.violation(
+                    "\(host.name) said that it takes \(most) recipients, and was asked for one more"
+                )
+            }
+        }
         let answer = host.answer(to: path)
         if answer.hasPrefix("5") {
             host.shared.ledger.refusals.insert(path)

@@ -32,7 +32,17 @@ extension Town {
             ledger.violation("k\(key) came from <\(sender)>, not <\(letter.sender ?? "")>")
         }
         pacedArrival(recipients, transaction)
+        streamArrival(letter, transaction)
+        checkDemand(letter, recipients)
         checkParameters(letter, heard, recipients)
+        var message = message
+        if isConverted(letter, heard) {
+            guard let decoded = Converted.decoded(message) else {
+                return ledger.violation("k\(key) came to a host without 8BITMIME as no 7-bit mail")
+            }
+            count("converted")
+            message = decoded
+        }
         guard let id = checkContent(message, letter) else { return }
         checkRoutes(letter, id, recipients, transaction)
         for recipient in recipients {
@@ -147,8 +157,9 @@ extension Town {
         if world.instant - copy.at < expiryFloor {
             ledger.violation("\(place.text) was given up \(world.instant - copy.at) after it came")
         }
-        // With all well for so long it had its turn, unless its box is full half of the time.
-        let isFull = place.recipient.hasPrefix("full")
+        // With all well for so long it had its turn, unless its box is full half of the time, or its
+        // stream's rate lets it go when that time is over.
+        let isFull = place.recipient.hasPrefix("full") || slowKeys.contains(copy.key)
         let enough: Duration = plan.ceiling * 2 + Self.calmMin
         let expires: Instant = copy.at + (plan.lifetime - clockSlack)
         if let calmSince, !isFull, expires > calmSince + enough {

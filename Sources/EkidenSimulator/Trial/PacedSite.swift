@@ -42,17 +42,22 @@ extension TrialPlan {
     func isPaced(_ domain: String) -> Bool { pacedSite?.domains.contains(domain) ?? false }
 }
 
-/// What came to the paced site in the last minute, and from which start of the relay.
+/// What came to a site, or of a stream, that has a rate, in the last minute, and from which start of the relay.
 struct PacedArrivals {
     private var lately: [(at: Instant, boot: Int)] = []
 
-    /// Too many for the site's rate: an attempt may end at two hosts, and each start of the relay has the
+    /// Too many for the rate: an attempt may end at two hosts, and each start of the relay has the
     /// burst anew.
-    mutating func isTooMany(with boot: Int, at now: Instant, for site: PacedSite) -> Bool {
+    mutating func isTooMany(
+        with boot: Int,
+        at now: Instant,
+        perMinute: Int,
+        burst: Int
+    ) -> Bool {
         lately.append((now, boot))
         lately.removeAll { now - $0.at > .seconds(60) }
         let starts = Set(lately.map(\.boot)).count
-        return lately.count > 2 * (site.perMinute + site.burst * starts)
+        return lately.count > 2 * (perMinute + burst * starts)
     }
 }
 
@@ -65,7 +70,13 @@ extension Town {
         }
         guard isPaced else { return }
         count("paced")
-        if pacedArrivals.isTooMany(with: transaction.boot, at: world.instant, for: site) {
+        let isTooMany = pacedArrivals.isTooMany(
+            with: transaction.boot,
+            at: world.instant,
+            perMinute: site.perMinute,
+            burst: site.burst
+        )
+        if isTooMany {
             ledger.violation("more messages to the paced site in a minute than twice its rate")
         }
     }

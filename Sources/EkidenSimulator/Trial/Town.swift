@@ -34,6 +34,11 @@ package final class Town: @unchecked Sendable {
     private var handedOver: Set<Int> = []
     var powerLosses: [PowerLoss] = []
     var pacedArrivals = PacedArrivals()
+    var streamArrivals = PacedArrivals()
+    /// Letters of the slow stream.
+    private(set) var slowKeys: Set<Int> = []
+    var demandOpenedAt: Instant?
+    private(set) var clockSteppedAt: Instant?
     var idleSites = IdleSites()
     /// Messages of which index and log said different things when last looked at.
     var disagreements = Disagreements()
@@ -85,6 +90,7 @@ package final class Town: @unchecked Sendable {
                 ledger.protocolWords[letter.key] =
                     letter.wishes.isInternational
                     ? "UTF8SMTP" + word.dropFirst("ESMTP".count) : word
+                if TrialStreams.slow.contains(client.way.entrance) { slowKeys.insert(letter.key) }
                 if client.way.isSecure { ledger.securedKeys.insert(letter.key) }
                 ledger.clientLiterals[letter.key] = "[\(client.address(number).text)]"
             }
@@ -127,6 +133,7 @@ package final class Town: @unchecked Sendable {
         }
         world.schedule(at: began + plan.troubleSpan) { [unowned self] in calmDown() }
         world.shufflesReady = plan.shufflesReady
+        scheduleOpenings(from: began)
         watchSites()
         watchIndex()
         // Mail that came while the clock was ahead lives as much longer.
@@ -173,7 +180,8 @@ package final class Town: @unchecked Sendable {
         let sites = sitesEver[host.name, default: []]
         let allowed = sites.reduce(0) { sum, site in
             let own = site.hasPrefix(PacedSite.name) ? plan.pacedSite?.connectionsMax : nil
-            return sum + (own ?? plan.connectionsMax) * plan.routes.sitesOfHosts
+            return sum + (own ?? plan.connectionsMax)
+                * (plan.routes.sitesOfHosts + (plan.demand == nil ? 0 : 1))
         }
         // Faulty name servers make more sites than the plan has.
         if counts["names", default: 0] > 0 { return }
@@ -207,7 +215,13 @@ package final class Town: @unchecked Sendable {
             }
         }
         for (index, host) in hosts.enumerated() {
-            names.zones.setAddresses(host.name, [Self.address(ofHost: index)])
+            var addresses = [Self.address(ofHost: index)]
+            if host.temper.otherFamily != .none {
+                let six = HostAddress.v6(high: 0x2001_0db8_0000_0000, low: UInt64(index + 1))
+                addresses.append(six)
+                if host.temper.otherFamily == .silent { world.network.silentPeers.insert(six) }
+            }
+            names.zones.setAddresses(host.name, addresses)
         }
     }
 
@@ -252,6 +266,7 @@ package final class Town: @unchecked Sendable {
 
     private func stepClock(_ step: Duration) {
         world.wallOffset += step
+        clockSteppedAt = world.instant
         // Leaps of more than a day are not believed.
         guard step > .seconds(-86_400), step < .seconds(86_400) else { return }
         clockError += step
@@ -284,6 +299,7 @@ package final class Town: @unchecked Sendable {
         isCalm = true
         calmSince = world.instant
         world.network.weather = .calm
+        if world.wallOffset != wallOffset { clockSteppedAt = world.instant }
         world.wallOffset = wallOffset
         setNamesTroubled(false)
         machine.diskFaults = SimDiskFaults()

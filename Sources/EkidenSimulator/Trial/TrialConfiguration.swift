@@ -75,11 +75,14 @@ extension TrialPlan {
         delay_notice_after = "1h"
         [delivery]
         max_connections = \(poolMax)
+        eight_bit = "\(convertsEightBit ? "convert" : "bounce")"
         [sites]
         connections_max = \(connectionsMax)
         \(pacedSite?.configuration ?? "")
         \(outboundTLSSettings)
         \(routes.configuration)
+        \(demand?.configuration ?? "")
+        \(streams?.configuration ?? "")
         """
     }
 }

@@ -124,6 +124,10 @@ package struct TrialPlan {
     let ceiling: Duration
     var domains: [TrialDomain] = []
     var routes = TrialRoutes()
+    var demand: TrialDemand?
+    var streams: TrialStreams?
+    /// 8-bit bodies are converted for hosts without 8BITMIME; else they bounce.
+    let convertsEightBit: Bool
     /// Domains under a rule of the operator's.
     var pacedSite: PacedSite?
     var hostCount = 0
@@ -173,11 +177,14 @@ package struct TrialPlan {
         security = random.pick(Security.allCases)
         logins = Self.ways(seed).pick(TrialLogins.allCases)
         rotOneIn = Self.drawRot(seed, diet)
+        convertsEightBit = Self.ways(seed, 1006).once(in: 2)
         drawHosts(random.branch())
         drawOutboundTLS()
         drawExtensions()
         pacedSite = PacedSite.draw(domains, Self.ways(seed, 1002))
         routes = TrialRoutes.draw(domains, Self.ways(seed, 1003))
+        demand = TrialDemand.draw(domains, routes, troubleSpan, Self.ways(seed, 1004))
+        streams = TrialStreams.draw(Self.ways(seed, 1005))
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
     }
@@ -240,6 +247,11 @@ package struct TrialPlan {
             tempers[index].hasDSN = random.once(in: 2)
             tempers[index].hasUTF8 = !random.once(in: 3) || index == tempers.count - 1
         }
+        let limits = Self.ways(seed, 1007)
+        for index in tempers.indices {
+            tempers[index].recipientsMax = limits.pick([nil, nil, 1, 2, 10])
+            tempers[index].otherFamily = limits.pick(HostTemper.OtherFamily.allCases)
+        }
     }
 
     /// Files that were written well can't always be read.
@@ -249,6 +261,9 @@ package struct TrialPlan {
                 if case .diskErrors(.read, let oneIn) = fault.fault { oneIn > 0 } else { false }
             }
     }
+
+    /// Connections that sites which don't answer may have together (docs/DELIVERY.md).
+    var strangersMax: Int { poolMax - poolMax / 4 }
 
     /// Whether the relay's policy for the recipient's domain asks for TLS.
     func mustBeSecure(_ recipient: String) -> Bool {

@@ -10,6 +10,7 @@ private let selectionOptions =
         Option("to-domain", value: "DOMAIN", "All recipients at this domain"),
         Option("from", value: "ADDRESS", "All mail of this sender; <> is the null sender"),
         Option("site", value: "SITE", "All mail that waits for this site"),
+        Option("route", value: "NAME", "All mail that goes by this route"),
         Option("all", "The whole queue"),
         Option("json", "One JSON object a line: messages that were not done, then the sum"),
     ] + ControlClient.options
@@ -24,7 +25,7 @@ private func actionCommand(
     Command(
         name: "queue \(action.rawValue)",
         summary: summary,
-        arguments: "ID… | --to-domain D | --from A | --site S | --all",
+        arguments: "ID… | --to-domain D | --from A | --site S | --route R | --all",
         arity: 0...10_000,
         details: details,
         options: more + selectionOptions,
@@ -38,11 +39,15 @@ private func actionCommand(
 let queueRetryCommand = actionCommand(
     .retry,
     "Try mail now, whatever its schedule says",
-    "What is held stays held: release it instead.",
+    """
+    What is held stays held: release it instead. With --route, a route with on_demand = true is
+    opened for its open_time, for what waits and what comes meanwhile.
+    """,
     [],
     [
         Example("ekiden queue retry 06BKM6TX4C001", "One message"),
         Example("ekiden queue retry --to-domain example.org", "All that waits for a domain"),
+        Example("ekiden queue retry --route ship", "Open a route on demand"),
     ]
 )
 
@@ -149,12 +154,15 @@ func queueSelection(_ invocation: Invocation) throws(CommandProblem) -> (Selecti
     if let site = invocation.value("site") {
         found.append((.site(site), "all mail that waits for \(site)"))
     }
+    if let name = invocation.value("route") {
+        found.append((.route(name), "all mail that goes by route \(name)"))
+    }
     if invocation.has("all") { found.append((.all, "ALL mail in the queue")) }
     guard found.count == 1 else {
         throw .usage(
             found.isEmpty
                 ? "ekiden \(invocation.command.name) needs to know which mail"
-                : "ids, --to-domain, --from, --site and --all exclude each other",
+                : "ids, --to-domain, --from, --site, --route and --all exclude each other",
             hint: "\(invocation.command.usageLine)"
         )
     }

@@ -77,7 +77,21 @@ func statusText(_ report: StatusReport) -> String {
     text +=
         "A second   \(fixed(rates.accepted, 1)) accepted, \(fixed(rates.delivered, 1)) delivered, "
     text += "\(fixed(rates.deferred, 1)) deferred, \(fixed(rates.bounced, 1)) bounced\n"
-    return text + limitsText(report)
+    return text + failuresText(report.failures) + limitsText(report)
+}
+
+/// What went wrong since the start, by class; docs/DELIVERY.md has what a class is.
+private func failuresText(_ failures: [FailureCount]) -> String {
+    var text = ""
+    for (what, count) in [("deferred", \FailureCount.deferred), ("bounced", \.bounced)] {
+        let some = failures.filter { $0[keyPath: count] > 0 }
+            .sorted { $0[keyPath: count] > $1[keyPath: count] }
+        if some.isEmpty { continue }
+        let words = some.map { "\($0.failureClass.rawValue) \($0[keyPath: count])" }
+        text += (text.isEmpty ? "Failures   " : "           ")
+        text += "\(what): \(words.joined(separator: ", "))\n"
+    }
+    return text
 }
 
 /// Limits, and those who stand nearest to them.

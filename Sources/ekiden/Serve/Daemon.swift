@@ -36,7 +36,9 @@ final class Daemon: Sendable {
         let descriptors = DescriptorLimit.raise(to: configuration.limits.openFiles)
         let count = configuration.limits.loops > 0 ? configuration.limits.loops : Processors.online
         let loops: LinuxLoops
+        let programs: LinuxPrograms
         do throws(SystemError) {
+            programs = try LinuxPrograms()
             loops = try LinuxLoops(count: count)
         } catch {
             throw CommandProblem(.negative, "can't start the event loops: \(error.text)")
@@ -60,7 +62,9 @@ final class Daemon: Sendable {
             secrets: LinuxRandom(),
             files: LinuxFiles(),
             workers: hashing,
+            programs: programs,
             events: log,
+            localTime: { LocalZone.time($0) },
             localNetworks: LocalAddresses.all(),
             hostTable: (try? LinuxFiles().readNow("/etc/hosts", maxBytes: 1 << 20)) ?? [],
             descriptors: descriptors > 0 ? descriptors : .max,
@@ -74,6 +78,7 @@ final class Daemon: Sendable {
         self.names.withLock { $0 = nil }
         names.stop()
         loops.stop()
+        programs.close()
         disk.close()
         workers.close()
         hashing.close()

@@ -20,7 +20,8 @@ private let configCheckCommand = Command(
     arity: 0...1,
     details: """
         Prints FILE:LINE:COLUMN: sentence for each error and warning. The exit status is 1 with
-        errors, and 0 with warnings alone. FILE is \(ControlSocketPath.standardConfiguration) when
+        errors, and 0 with warnings alone. Without errors it also says what the provider of a
+        route became. FILE is \(ControlSocketPath.standardConfiguration) when
         none is given; - is standard input.
         """,
     examples: [Example("ekiden config check ekiden.toml", "Before ekiden reload")],
@@ -41,6 +42,9 @@ private let configCheckCommand = Command(
         let secrets = secretProblems(inspection.configuration)
         for problem in lists + secrets { console.print("\(file): error: " + printable(problem)) }
         if !lists.isEmpty || !secrets.isEmpty { return .negative }
+        for note in inspection.configuration.providerNotes {
+            console.print("\(file): " + printable(note))
+        }
         console.print(
             inspection.warnings.isEmpty
                 ? "\(file): ok"
@@ -88,6 +92,17 @@ private func secretProblems(_ configuration: Configuration) -> [String] {
                 problems.append("can't use login \"\(login.name)\": \(path) has \(looseness)")
             } catch {
                 problems.append("can't use login \"\(login.name)\": \(path): \(error.text)")
+            }
+        }
+        if let program = login.tokenCommand.first {
+            do throws(FileProblem) {
+                guard let unfitness = try LinuxFiles().stampNow(program).unfitness else { continue }
+                throw FileProblem(path: program, text: unfitness)
+            } catch {
+                problems.append(
+                    "can't use login \"\(login.name)\": the command \(program) can't be run: "
+                        + error.text
+                )
             }
         }
     }

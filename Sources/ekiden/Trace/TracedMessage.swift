@@ -113,6 +113,10 @@ struct TracedMessage {
         var text = recipients(event).joined(separator: ", ")
         if let host = field(event, "host") { text += " at \(host)" }
         if let tls = field(event, "tls"), tls != "none" { text += ", \(tls)" }
+        if field(event, "converted") != nil {
+            let host = field(event, "host")?.prefix { $0 != "[" } ?? "the host"
+            text += ", converted to 7 bit for \(host)"
+        }
         if let step = field(event, "step").flatMap({ DeliveryStep(rawValue: $0) }) {
             text += step == .endOfData ? ", after the final dot" : ", \(step.phrase)"
         }

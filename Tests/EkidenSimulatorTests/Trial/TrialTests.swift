@@ -210,11 +210,21 @@ import Testing
         var arrivals = PacedArrivals()
         let start = Instant(nanoseconds: 0)
         for second in 0..<600 where second.isMultiple(of: 10) {
-            let isTooMany = arrivals.isTooMany(with: 1, at: start + .seconds(second), for: site)
+            let isTooMany = arrivals.isTooMany(
+                with: 1,
+                at: start + .seconds(second),
+                perMinute: site.perMinute,
+                burst: site.burst
+            )
             #expect(!isTooMany)
         }
         let found = (0..<60).contains { second in
-            arrivals.isTooMany(with: 1, at: start + .seconds(600 + second), for: site)
+            arrivals.isTooMany(
+                with: 1,
+                at: start + .seconds(600 + second),
+                perMinute: site.perMinute,
+                burst: site.burst
+            )
         }
         #expect(found)
     }

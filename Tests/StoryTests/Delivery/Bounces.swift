@@ -195,3 +195,27 @@ private struct Report: Decodable {
         try admin.mail(1)
     }
 }
+
+@Test func `status counts failures by their class`() async throws {
+    try await story { stage in
+        let mx = try stage.host {
+            switch $0.step {
+            case .rcpt where $0.line.contains("nobody"): .say("550 5.1.1 no such user")
+            case .rcpt where $0.line.contains("grey"): .say("451 4.7.1 greylisted, come back")
+            default: nil
+            }
+        }
+        _ = try stage.host(for: "origin.test", 11)
+        let id = try stage.submit(
+            to: "nobody@example.test",
+            "grey@example.test",
+            "bob@example.test"
+        )
+        try mx.mail(1)
+        try stage.outcome("bounced", of: id)
+        try stage.outcome("deferred", of: id)
+        let status = try stage.ask("status")
+        #expect(status.contains("Failures   deferred: greylisted 1\n"), "\(status)")
+        #expect(status.contains("           bounced: unknown-user 1\n"), "\(status)")
+    }
+}

@@ -209,6 +209,32 @@ private struct Names: Sendable {
     }
 }
 
+@Test func `what is refused for our IPv6 address goes over IPv4, an unknown user bounces`()
+    async throws
+{
+    try await story(more: "", starts: false) { stage in
+        let six = try stage.peer(at: Place("::1", 0)) {
+            switch ($0.step, $0.recipients) {
+            case (.rcpt, _) where $0.line.contains("nobody"): .say("550 5.1.1 no such user")
+            case (.dot, _): .say("550 5.7.25 [::1] has no PTR record; see our IPv6 policy")
+            default: nil
+            }
+        }
+        let four = try stage.peer(at: Place(stage.address(11), six.place.port))
+        stage.settings["delivery.port"] = String(six.place.port)
+        stage.settings["delivery.address_family"] = "prefer-ipv6"
+        try stage.start()
+        stage.name("both.test", ["MX": [[10, "mxb.test"]]])
+        stage.name("mxb.test", ["AAAA": ["::1"], "A": [stage.address(11)]])
+        let id = try stage.submit(to: "bob@both.test", "nobody@both.test")
+        try four.mail(1)
+        let delivered = try stage.outcome("delivered", of: id, to: "bob@both.test")
+        #expect(delivered["attempt"] == "1" && delivered["host"].contains(stage.address(11)))
+        let bounced = try stage.outcome("bounced", of: id, to: "nobody@both.test")
+        #expect(bounced["host"].contains("::1"))
+    }
+}
+
 @Test func `a dead first address of a host is followed by its second`() async throws {
     try await story(["retry.first": "1h", "retry.ceiling": "1h"]) { stage in
         stage.mail(for: "example.test", to: 10)

@@ -225,6 +225,67 @@ private let finalRefusals: [(String, PeerStep, PeerAnswer)] = [
     }
 }
 
+@Test func `a host that says how many recipients it takes is never asked for more`() async throws {
+    try await story(["retry.first": "1h", "retry.ceiling": "1h"]) { stage in
+        let limits = Peer.usualExtensions + ["LIMITS RCPTMAX=2 NEWMAX=1 MAILMAX=0"]
+        let mx = try stage.host(extensions: limits) { command in
+            guard command.step == .rcpt else { return nil }
+            if command.recipients >= 2 { return .say("550 5.5.3 I have told you") }
+            return command.line.contains("nobody") ? .say("550 5.1.1 no such user") : nil
+        }
+        let recipients = (0..<5).map { "r\($0)@example.test" }
+        let client = try stage.client()
+        let message = letter()
+        let nobody = ["nobody0@example.test", "nobody1@example.test"]
+        _ = try client.hand(from: "alice@origin.test", to: nobody + recipients, message)
+        let mail = try mx.mail(3)
+        #expect(mail.flatMap(\.recipients).sorted() == recipients)
+        #expect(mail.allSatisfy { $0.session == 1 && $0.withoutReceived == message })
+        let bounces = try eventually("two bounces") {
+            let lines = stage.log("bounced") { $0["to"].contains("nobody") }
+            return lines.count == 2 ? lines : nil
+        }
+        #expect(stage.log("deferred").isEmpty)
+        #expect(mx.lines.filter { $0.hasPrefix("RCPT") }.count == 7)
+        #expect(bounces.allSatisfy { $0["reply"].contains("5.1.1") && $0["attempt"] == "1" })
+    }
+}
+
+@Test func `a host that says how much mail it takes in a session gets the rest in another`()
+    async throws
+{
+    try await story(["sites.connections_start": "1", "sites.connections_max": "1"]) { stage in
+        let mx = try stage.host(extensions: Peer.usualExtensions + ["LIMITS MAILMAX=2"])
+        for _ in 0..<5 { try stage.submit(to: "bob@example.test") }
+        let mail = try mx.mail(5)
+        for session in 1...5 { #expect(mail.filter { $0.session == session }.count <= 2) }
+        #expect(mx.lines.filter { $0 == "QUIT" }.count >= 2)
+        #expect(stage.log("deferred").isEmpty)
+    }
+}
+
+@Test func `a host that takes one domain in a session gets the others in sessions of their own`()
+    async throws
+{
+    try await story(["sites.connections_start": "1", "sites.connections_max": "1"]) { stage in
+        let mx = try stage.peer(10, extensions: ["LIMITS RCPTDOMAINMAX=1"])
+        stage.mail(for: "one.test", to: 10)
+        stage.mail(for: "two.test", to: 10)
+        let recipients = ["a@one.test", "b@two.test", "c@one.test", "d@two.test"]
+        let client = try stage.client()
+        for _ in 0..<2 {
+            _ = try client.hand(from: "alice@origin.test", to: recipients, letter())
+        }
+        try eventually("all is delivered") { stage.log("delivered").count == 8 }
+        for session in 1...max(1, mx.sessions) {
+            let mail = mx.accepted.filter { $0.session == session }
+            let domains = Set(mail.flatMap(\.recipients).map { $0.suffix(8) })
+            #expect(domains.count <= 1, "session \(session): \(domains)")
+        }
+        #expect(stage.log("deferred").isEmpty)
+    }
+}
+
 @Test func `a full mailbox that says 452 is a mailbox's matter`() async throws {
     try await story { stage in
         let mx = try stage.host {
@@ -264,22 +325,6 @@ private let finalRefusals: [(String, PeerStep, PeerAnswer)] = [
         let mail = try mx.mail()[0]
         #expect(mail.parameters.contains("BODY=8BITMIME"))
         #expect(mail.parameters.contains("SIZE=\(mail.content.count)"), "\(mail.parameters)")
-    }
-}
-
-@Test func `8-bit mail for a host that takes 7 bits only is returned with 5·6·3`() async throws {
-    try await story { stage in
-        let mx = try stage.host(extensions: ["PIPELINING"])
-        let back = try stage.host(for: "origin.test", 12)
-        let id = try stage.submit(
-            to: "bob@example.test",
-            message: letter(body: "Gr\u{fc}\u{df}e\r\n")
-        )
-        #expect(try stage.outcome("bounced", of: id)["because"] == "eight-bit-unsupported")
-        #expect(try back.mail()[0].text.contains("\r\nStatus: 5.6.3\r\n"))
-        #expect(mx.received.isEmpty)
-        try stage.submit(to: "bob@example.test")
-        try mx.mail(1)
     }
 }
 

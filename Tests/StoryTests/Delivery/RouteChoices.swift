@@ -120,6 +120,35 @@ private func hosts(_ stage: Stage, _ number: Int) -> String {
     }
 }
 
+@Test func `what a host takes for spam goes by the fallback, an unknown user bounces`()
+    async throws
+{
+    try await story(starts: false) { stage in
+        stage.more =
+            route(
+                "first",
+                "domains = [\"example.test\"]",
+                hosts(stage, 11),
+                "fallback = \"second\"",
+                "fallback_on = [\"spam\"]"
+            ) + route("second", hosts(stage, 12))
+        let first = try stage.peer(11) {
+            switch $0.step {
+            case .rcpt where $0.line.contains("nobody"): .say("550 5.1.1 no such user")
+            case .dot: .say("554 5.7.1 message looks like spam")
+            default: nil
+            }
+        }
+        let second = try stage.peer(12)
+        _ = try stage.host(for: "origin.test", 13)
+        try stage.start()
+        let id = try stage.submit(to: "bob@example.test", "nobody@example.test")
+        #expect(try second.mail(1)[0].recipients == ["bob@example.test"])
+        try stage.outcome("bounced", of: id, to: "nobody@example.test")
+        #expect(first.accepted.isEmpty)
+    }
+}
+
 @Test func `by LMTP each mailbox has its own outcome`() async throws {
     try await story(starts: false) { stage in
         stage.more = route(
