@@ -39,6 +39,11 @@ final class Machine: @unchecked Sendable {
     /// What is on its disk now.
     var files: [(path: String, byteCount: Int)] { image.files }
 
+    private func programs() -> SimPrograms {
+        let random = SimRandom(seed: town.plan.seed &+ UInt64(boot) ^ 0x746f_6b65_6e73)
+        return SimPrograms { [unowned town] _ in town.runCommand(random) }
+    }
+
     // MARK: On
 
     func start() {
@@ -62,6 +67,7 @@ final class Machine: @unchecked Sendable {
             secrets: SimRandom(seed: town.world.seed ^ UInt64(boot)),
             files: town.files,
             workers: SimWorkers(town.world),
+            programs: programs(),
             events: TownEvents(town: town),
             localNetworks: [NetworkPrefix(town.plan.relayAddress, length: 32)].compactMap { $0 },
             rarePaths: town.rarePaths

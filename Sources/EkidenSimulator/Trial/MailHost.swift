@@ -44,16 +44,18 @@ final class MailHost: @unchecked Sendable {
     private unowned let town: Town
     private let random: SimRandom
     var temper = HostTemper()
+    /// What a smarthost asks of who comes in; nil: it is none.
+    var door: SmartDoor?
     private var listener: Handle?
     private var firstSeen: [String: Instant] = [:]
 
     private static let patience = Duration.seconds(600)
 
-    init(_ name: String, _ endpoint: Endpoint, town: Town) {
+    init(_ name: String, _ endpoint: Endpoint, town: Town, random: SimRandom? = nil) {
         self.name = name
         self.endpoint = endpoint
         self.town = town
-        random = town.random.branch()
+        self.random = random ?? town.random.branch()
     }
 
     private var loop: Loop { town.outside }
@@ -174,7 +176,8 @@ struct HostSession: ~Copyable {
     private var sender: String?
     private var recipients: [String] = []
     private var last: HostTransaction?
-    private var isSecure = false
+    private(set) var isSecure = false
+    var isLoggedIn = false
     /// RCPT commands in this transaction.
     private var recipientsAsked = 0
     /// EHLO was said, and answered.
@@ -208,6 +211,7 @@ struct HostSession: ~Copyable {
                 isExtended = false
                 try await answer(.hello, "250 \(host.name)")
             case "STAR": try await startTLS()
+            case "AUTH": try await logIn(line)
             case "MAIL": try await mail(line)
             case "RCPT": try await recipient(line)
             case "DATA": try await data()
@@ -230,7 +234,10 @@ struct HostSession: ~Copyable {
         if host.temper.hasEightBit || host.temper.hasUTF8 { lines.append("8BITMIME") }
         if host.temper.hasUTF8 { lines.append("SMTPUTF8") }
         if host.temper.hasDSN { lines.append("DSN") }
-        if host.temper.hasTLS, !isSecure { lines.append("STARTTLS") }
+        if offersTLS { lines.append("STARTTLS") }
+        if let door = host.door, isSecure || door.trouble == .stripped {
+            lines.append("AUTH " + door.mechanisms)
+        }
         if let most = host.temper.recipientsMax { lines.append("LIMITS RCPTMAX=\(most)") }
         lines.append("ENHANCEDSTATUSCODES")
         return lines.enumerated().map { index, line in
@@ -238,8 +245,12 @@ struct HostSession: ~Copyable {
         }.joined(separator: "\r\n")
     }
 
+    private var offersTLS: Bool {
+        host.temper.hasTLS && !isSecure && host.door?.trouble != .stripped
+    }
+
     private mutating func startTLS() async throws {
-        guard host.temper.hasTLS, !isSecure else { return try await say("503 5.5.1 not here") }
+        guard offersTLS else { return try await say("503 5.5.1 not here") }
         guard try await answer(.hello, "220 2.0.0 go on") else { return }
         switch host.handshakeTrouble() {
         case nil: break
@@ -262,7 +273,11 @@ struct HostSession: ~Copyable {
         heard = HeardParameters()
     }
 
-    private mutating func say(_ text: String) async throws(IOFailure) {
+    mutating func nextLine() async throws(IOFailure) -> String {
+        try await wire.line(within: Self.patience)
+    }
+
+    mutating func say(_ text: String) async throws(IOFailure) {
         await host.pause()
         if host.temper.dribbles {
             for byte in (text + "\r\n").utf8 {
@@ -306,6 +321,7 @@ struct HostSession: ~Copyable {
 
     private mutating func mail(_ line: String) async throws {
         reset()
+        if let refusal = smarthostRefusal() { return try await say(refusal) }
         let path = Self.path(line)
         heard.mail = HeardParameters.words(line)
         if try await answer(.mail, "250 2.1.0 ok") { sender = path }
@@ -330,6 +346,7 @@ struct HostSession: ~Copyable {
                 )
             }
         }
+        if let refusal = smarthostRefusal(recipient: path) { return try await say(refusal) }
         let answer = host.answer(to: path)
         if answer.hasPrefix("5") {
             host.shared.ledger.refusals.insert(path)

@@ -34,6 +34,7 @@ extension Town {
         pacedArrival(recipients, transaction)
         streamArrival(letter, transaction)
         checkDemand(letter, recipients)
+        checkSmarthost(letter, recipients, transaction)
         checkParameters(letter, heard, recipients)
         var message = message
         if isConverted(letter, heard) {
@@ -154,6 +155,7 @@ extension Town {
             return
         }
         if isHopeless(domain, for: letter) { return }
+        checkKept(place, domain, letter)
         if world.instant - copy.at < expiryFloor {
             ledger.violation("\(place.text) was given up \(world.instant - copy.at) after it came")
         }
@@ -168,7 +170,7 @@ extension Town {
     }
 
     /// A site is left alone for half an hour at most; the rest is for long queues at slow hosts.
-    private static let calmMin = Duration.seconds(2 * 3600)
+    static let calmMin = Duration.seconds(2 * 3600)
 
     /// Nothing can have expired sooner, with the clock as it was set. Leaps of days must not count.
     var expiryFloor: Duration { plan.lifetime - plan.ceiling - clockSlack }

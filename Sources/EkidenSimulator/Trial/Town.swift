@@ -22,6 +22,7 @@ package final class Town: @unchecked Sendable {
     let configuration: Configuration
     private(set) lazy var machine = Machine(town: self)
     private(set) var hosts: [MailHost] = []
+    private(set) var smarthost: MailHost?
     private var clients: [MailClient] = []
     private var clientsAtWork = 0
     /// How often each kind of fault and each kind of trouble happened.
@@ -79,6 +80,9 @@ package final class Town: @unchecked Sendable {
             host.temper = plan.tempers[index]
             hosts.append(host)
         }
+        if let smart = plan.smarthost {
+            smarthost = makeSmarthost(smart)
+        }
         for letter in plan.letters { ledger.letters[letter.key] = letter }
         clients = plan.clients.enumerated().map { index, client in
             MailClient(index, client, town: self)
@@ -125,6 +129,7 @@ package final class Town: @unchecked Sendable {
     package func run() {
         publishNames()
         for host in hosts { host.start() }
+        openSmarthost(from: began)
         machine.start()
         clientsAtWork = clients.count
         for client in clients { client.start() }
@@ -166,7 +171,8 @@ package final class Town: @unchecked Sendable {
 
     func hasHost(_ domain: String, where isSuch: (MailHost) -> Bool) -> Bool {
         let names = hostsEver[domain, default: []]
-        return hosts.contains { names.contains($0.name) && isSuch($0) }
+        let all = hosts + (smarthost.map { [$0] } ?? [])
+        return all.contains { names.contains($0.name) && isSuch($0) }
     }
 
     /// Whether a host of the domain refused for good before it knew for whom.
@@ -213,6 +219,11 @@ package final class Town: @unchecked Sendable {
                 names.zones.setMX(domain.name, [(10, "nobody.test")])
                 names.zones.setAddresses("nobody.test", [.v4(0xc612_0001)])
             }
+        }
+        if let smart = plan.smarthost,
+            let domain = plan.domains.first(where: { $0.name == smart.domain })
+        {
+            noteHosts([TrialSmarthost.host], of: domain, site: TrialSmarthost.host)
         }
         for (index, host) in hosts.enumerated() {
             var addresses = [Self.address(ofHost: index)]
@@ -308,7 +319,7 @@ package final class Town: @unchecked Sendable {
         machine.hasNoInodes = false
         machine.calmDown()
         machine.adjustDisk()
-        for host in hosts {
+        for host in hosts + (smarthost.map { [$0] } ?? []) {
             host.temper.trouble = 0
             host.temper.dribbles = false
             host.temper.breaksTLS = 0
@@ -377,6 +388,7 @@ final class TownEvents: EventSink, @unchecked Sendable {
         event.writeText(at: at, to: &line)
         let text = line.finish().text
         town.trace.note(text.last == "\n" ? String(text.dropLast()) : text)
+        town.checkSecrecy(text)
     }
 
     /// A report to the postmaster that is refused for good, or whose time is over, is told of by

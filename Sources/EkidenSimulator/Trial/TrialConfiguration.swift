@@ -83,6 +83,7 @@ extension TrialPlan {
         \(routes.configuration)
         \(demand?.configuration ?? "")
         \(streams?.configuration ?? "")
+        \(smarthost?.configuration ?? "")
         """
     }
 }

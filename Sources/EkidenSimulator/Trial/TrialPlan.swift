@@ -126,6 +126,7 @@ package struct TrialPlan {
     var routes = TrialRoutes()
     var demand: TrialDemand?
     var streams: TrialStreams?
+    var smarthost: TrialSmarthost?
     /// 8-bit bodies are converted for hosts without 8BITMIME; else they bounce.
     let convertsEightBit: Bool
     /// Domains under a rule of the operator's.
@@ -185,6 +186,12 @@ package struct TrialPlan {
         routes = TrialRoutes.draw(domains, Self.ways(seed, 1003))
         demand = TrialDemand.draw(domains, routes, troubleSpan, Self.ways(seed, 1004))
         streams = TrialStreams.draw(Self.ways(seed, 1005))
+        smarthost = TrialSmarthost.draw(
+            domains,
+            troubles: troubleSpan,
+            lifetime: lifetime,
+            Self.ways(seed, 1008)
+        )
         drawLetters(random.branch(), diet)
         drawFaults(random.branch(), diet)
     }

@@ -91,6 +91,9 @@ import Testing
                 letter.sender != nil && letter.body.count > 200 && letter.wishes.isPlain
                     && !letter.isBulk
                     && !letter.recipients.contains(where: town.plan.routes.isParked)
+                    && !letter.recipients.contains {
+                        $0.hasSuffix("@" + (town.plan.smarthost?.domain ?? "none"))
+                    }
                     && letter.recipients.contains { $0.hasPrefix("ok") }
             }
         )
