@@ -25,6 +25,7 @@ enum Check {
         streams(configuration, &loading)
         outboundTLS(configuration, &loading)
         hopLogins(configuration, &loading)
+        unused(configuration, &loading)
         resolver(configuration, &loading)
         delivery(configuration, &loading)
         limits(configuration, &loading)

@@ -150,12 +150,19 @@ extension Check {
         _ loading: inout Loading
     ) {
         let sources = [
-            login.passwordFile != nil, login.tokenFile != nil, !login.tokenCommand.isEmpty,
-        ]
-        if sources.count(where: { $0 }) != 1 {
+            ("password_file", login.passwordFile != nil), ("token_file", login.tokenFile != nil),
+            ("token_command", !login.tokenCommand.isEmpty),
+        ].filter(\.1).map(\.0)
+        if sources.isEmpty {
             loading.error(
                 at: loading.position(of: path + ".name"),
                 "login \"\(login.name)\" needs one of password_file, token_file and token_command"
+            )
+        } else if sources.count > 1 {
+            loading.error(
+                at: loading.position(of: path + "." + sources[1]),
+                "login \"\(login.name)\" has " + sources.joined(separator: " and ")
+                    + "; keep one of them"
             )
         }
         if let program = login.tokenCommand.first, !program.hasPrefix("/") {

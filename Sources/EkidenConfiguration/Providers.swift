@@ -137,7 +137,7 @@ extension ProviderFacts.Hosts {
             guard route.region == nil else {
                 loading.error(
                     at: place,
-                    "provider \"\(provider)\" has the same hosts in all regions; leave region out"
+                    "of provider \"\(provider)\" only one host is known; leave region out, or set hosts"
                 )
                 return nil
             }

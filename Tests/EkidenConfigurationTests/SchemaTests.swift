@@ -92,12 +92,12 @@ extension TestFiles {
             hostname: "mail.example.org"
         )
         // Each setting at its default: certificates stand for users, and nobody asks for them; a
-        // policy is for nobody, a login has no secret, a site is nowhere, and a route with a provider's
+        // policy is for nobody, a login has all secrets, a site is nowhere, and a route with a provider's
         // hosts has the words of one that bounces and the fallback of one that has others.
         let problems = inspection.problems.map(\.text)
         for words in [
             "no listener asks for client cert", "is for domains or for hosts",
-            "needs one of password_file", "nothing says where site",
+            "keep one of them", "nothing says where site",
             "route.text has no effect", "there is no route \"backup\"",
         ] {
             #expect(problems.contains { $0.contains(words) }, "\(words)")

@@ -301,6 +301,9 @@ extension ValueType<HeaderPattern> {
                         + quoted(text)
                 )
             }
+            if parts[0].contains("*") {
+                throw Misfit("can't have * in the name of the field, as \(quoted(text)) has")
+            }
             // RFC 5322 §3.6.3, RFC 5321 §4.4: these are gone before anybody looks.
             if ["bcc", "resent-bcc", "return-path"].contains(parts[0].lowercased()) {
                 throw Misfit("can't be \(quoted(String(parts[0]))), which the relay removes")

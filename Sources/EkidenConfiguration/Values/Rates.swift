@@ -49,6 +49,7 @@ extension ValueType<WeekWindow> {
                 throw Misfit(
                     "is a time of the week such as \"22:00-06:00\" or \"\(example)\", not "
                         + quoted(text)
+                        + " (days are Mon to Sun, without spaces; a whole day is 00:00-24:00)"
                 )
             }
             return window
