@@ -128,10 +128,12 @@ package struct MessageRoutes: Sendable {
     /// Fallbacks of fallbacks that are followed.
     static let fallbacksMax = 8
 
-    /// A route, and after how many attempts, counted from the first, its fallback has the mail.
+    /// A route; how many attempts, counted from the first, were those of the routes whose fallback it is;
+    /// and after how many its own fallback has the mail.
     package struct Step: Sendable {
         package let route: Route
-        package let lastAttempt: Int?
+        package var attemptsBefore = 0
+        package var lastAttempt: Int?
     }
 
     /// The first conditional route that fits; else the one of the domain; nil: by MX. Then its
@@ -143,16 +145,18 @@ package struct MessageRoutes: Sendable {
             ?? table.number(for: recipient.domain)
         guard let number else { return nil }
         var route = table.all[number]
-        var sum = 0
+        var (before, sum) = (0, 0)
         for _ in 0..<Self.fallbacksMax {
             guard let name = route.fallback, let next = table.route(named: name),
                 !(isReleased && next.target == .hold)
-            else { return Step(route: route, lastAttempt: nil) }
+            else { break }
             sum += route.fallbackAfter
-            if attempts < sum { return Step(route: route, lastAttempt: sum) }
-            route = next
+            if attempts < sum {
+                return Step(route: route, attemptsBefore: before, lastAttempt: sum)
+            }
+            (route, before) = (next, sum)
         }
-        return Step(route: route, lastAttempt: nil)
+        return Step(route: route, attemptsBefore: before)
     }
 
     package func nextHop(of recipient: RecipientStatus) -> NextHop {

@@ -51,9 +51,9 @@ struct OutgoingForm: Sendable {
         _ extensions: Extensions,
         converts: Bool
     ) -> Bool {
-        guard content.facts.bodyHasEightBit else { return false }
+        guard content.facts.hasEightBit else { return false }
         return !extensions.eightBitMIME && converts
-            || content.demands.smtpUTF8 && !extensions.smtpUTF8
+            || content.demands.smtpUTF8 && !extensions.smtpUTF8 && content.facts.bodyHasEightBit
     }
 }
 

@@ -22,8 +22,8 @@ package final class LinuxPrograms: Programs {
         stopped = ekiden_eventfd()
         guard stopped >= 0 else { throw SystemError(code: errno) }
         self.patience = patience
-        // Two, so that one that hangs does not keep another login from its token.
-        queue = WorkQueue(name: "programs", threads: 2)
+        // So that those that hang do not keep other logins from their tokens; the threads sleep.
+        queue = WorkQueue(name: "programs", threads: 8)
     }
 
     package func stop() {

@@ -195,14 +195,18 @@ package enum Event: Sendable {
         package var reason: Reason
         package var until: WallTime?
         package var uid: UInt32?
+        /// The route that it goes by now, where that is why.
+        package var route: String?
         package init(
             id: QueueID,
             recipient: Address? = nil,
             state: String,
             reason: Reason,
             until: WallTime? = nil,
-            uid: UInt32? = nil
+            uid: UInt32? = nil,
+            route: String? = nil
         ) {
+            self.route = route
             self.id = id
             self.recipient = recipient
             self.state = state

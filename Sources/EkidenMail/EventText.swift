@@ -160,6 +160,7 @@ extension Event {
         var fields: [EventField] = [.text("id", e.id.text)]
         if let recipient = e.recipient { fields.append(.text("to", "<\(recipient.text)>")) }
         fields += [.text("state", e.state), .text("because", e.reason.rawValue)]
+        if let route = e.route { fields.append(.text("route", route)) }
         if let until = e.until { fields.append(.text("until", until.timestamp)) }
         if let uid = e.uid { fields.append(.integer("uid", Int(uid))) }
         return fields

@@ -124,8 +124,17 @@ package struct CivilTime: Sendable, Equatable {
     }
 }
 
+private let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+
+extension CivilTime {
+    /// `Mon 2026-11-23 22:00`.
+    package var minuteText: String {
+        "\(weekdays[weekday]) \(digits(year, 4))-\(digits(month, 2))-\(digits(day, 2)) "
+            + "\(digits(hour, 2)):\(digits(minute, 2))"
+    }
+}
+
 extension WallTime {
-    private static let weekdays = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
     private static let months = [
         "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
     ]
@@ -133,7 +142,7 @@ extension WallTime {
     /// The date-time of RFC 5322 §3.3, always in UTC: `Sat, 21 Nov 2026 02:07:58 +0000`.
     package var mailDate: String {
         let t = CivilTime(self)
-        return "\(Self.weekdays[t.weekday]), \(t.day) \(Self.months[t.month - 1]) "
+        return "\(weekdays[t.weekday]), \(t.day) \(Self.months[t.month - 1]) "
             + "\(digits(t.year, 4)) \(digits(t.hour, 2)):\(digits(t.minute, 2)):"
             + "\(digits(t.second, 2)) +0000"
     }

@@ -13,6 +13,8 @@ package struct Judgement: Sendable {
     /// The sender's: who hears of what (RFC 3461 §4.1).
     package var demands: SenderDemands
     package var settings: RetrySettings
+    /// Of recipients whose route has a fallback or is one, by envelope index.
+    package var spans: [Int: RouteSpan]
     package var now: WallTime
     /// The wall clock can't be trusted: nothing expires.
     package var expiryIsPaused: Bool
@@ -25,6 +27,7 @@ package struct Judgement: Sendable {
         statuses: [RecipientStatus],
         demands: SenderDemands = SenderDemands(),
         settings: RetrySettings,
+        spans: [Int: RouteSpan] = [:],
         now: WallTime,
         expiryIsPaused: Bool,
         draw: Double
@@ -34,6 +37,7 @@ package struct Judgement: Sendable {
         self.statuses = statuses
         self.demands = demands
         self.settings = settings
+        self.spans = spans
         self.now = now
         self.expiryIsPaused = expiryIsPaused
         self.draw = draw
@@ -94,6 +98,10 @@ package struct Judgement: Sendable {
             : RecipientStatus(address: recipient.address, attempts: recipient.attemptsBefore)
     }
 
+    private func span(_ recipient: JobRecipient) -> RouteSpan {
+        spans[recipient.index] ?? RouteSpan()
+    }
+
     // MARK: One recipient
 
     private func judge(
@@ -123,7 +131,7 @@ package struct Judgement: Sendable {
             )
         case .awaitRepair:
             later(failure, of: recipient, &verdict, &delayed, waiting: .untilMended)
-        case .bounceRecipients where !isForFallback(failure):
+        case .bounceRecipients where !isForFallback(failure, recipient):
             end(failure, of: recipient, as: .failed, &verdict, &bounced)
         case .bounceRecipients, .nextHost, .deferRecipients, .deferAll, .againNow:
             endOrLater(failure, of: recipient, &verdict, &bounced, &delayed, waiting: .asAttempts)
@@ -135,9 +143,9 @@ package struct Judgement: Sendable {
     /// The route has it that such mail goes by its fallback, if there is one left. Where the host may
     /// have taken it, another one at once would be a likely duplicate; and what is not a host's doing,
     /// such as a route that is closed, the fallback is not for.
-    private func isForFallback(_ failure: Failure) -> Bool {
+    private func isForFallback(_ failure: Failure, _ recipient: JobRecipient) -> Bool {
         let failureClass = FailureClasses.of(failure)
-        return settings.lastAttempt != nil && failureClass != .ours
+        return span(recipient).last != nil && failureClass != .ours
             && settings.fallbackOn.contains(failureClass)
             && !Classification.isAmbiguous(failure)
     }
@@ -220,7 +228,15 @@ package struct Judgement: Sendable {
         waiting: Waiting
     ) {
         let before = status(recipient)
-        let wait = wait(waiting, attempts: before.attempts + 1, failure)
+        let span = span(recipient)
+        var attempts = before.attempts + (waiting == .asAttempts ? 1 : 0)
+        if let last = span.last, failure.reason.isOursToMend || isForFallback(failure, recipient) {
+            attempts = max(attempts, last)
+        }
+        // Its fallback has it at once; else it waits as often as it was tried on this route.
+        let wait =
+            span.last.map { attempts >= $0 } == true
+            ? .zero : wait(waiting, attempts: max(before.attempts + 1 - span.before, 1), failure)
         var notifies = false
         if let after = settings.delayNoticeAfter, age >= after, !before.delayNoticeSent,
             !job.sender.isNull, demands.of(recipient.index).wants(.delay)
@@ -235,7 +251,7 @@ package struct Judgement: Sendable {
                     lastAttempt: now,
                     // Until it is mended has no date.
                     willRetryUntil: waiting == .untilMended ? nil : job.arrived + lifetime,
-                    attempts: before.attempts + (waiting == .asAttempts ? 1 : 0)
+                    attempts: attempts
                 )
             )
         }
@@ -249,7 +265,7 @@ package struct Judgement: Sendable {
             at: failure,
             wait: wait,
             notifies: notifies,
-            counts: waiting == .asAttempts
+            attempts: attempts
         )
     }
 
@@ -302,22 +318,16 @@ package struct Judgement: Sendable {
         at failure: Failure? = nil,
         wait: Duration? = nil,
         notifies: Bool = false,
-        counts: Bool = true
+        attempts: Int? = nil
     ) {
         let before = status(recipient)
         let next = wait.map { now + $0 }
         let line = Self.oneLine(words)
-        var attempts = before.attempts + (counts ? 1 : 0)
-        if state == .pending, reason.isOursToMend || failure.map(isForFallback) ?? false,
-            let last = settings.lastAttempt
-        {
-            attempts = max(attempts, last)
-        }
         verdict.marks.append(
             RecipientMark(
                 recipient: recipient.index,
                 state: state,
-                attempts: attempts,
+                attempts: attempts ?? before.attempts + 1,
                 at: now,
                 nextAttempt: next,
                 reason: reason,

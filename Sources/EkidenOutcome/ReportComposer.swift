@@ -277,13 +277,20 @@ package struct ReportComposer {
         switch item.action {
         case .failed, .relayed: break
         case .expired:
+            let since = "since \(request.arrived.mailDate)"
             say(
-                "It was tried \(times(item)) since \(request.arrived.mailDate) and is given"
-                    + " up now. The last time this happened:"
+                item.attempts == 0
+                    ? "It has been waiting \(since), could not be tried, and is given up now:"
+                    : "It was tried \(times(item)) \(since) and is given up now."
+                        + " The last time this happened:"
             )
         case .delayed:
             let until = item.willRetryUntil.map { " It is tried until \($0.mailDate)." } ?? ""
-            say("It was tried \(times(item)) so far.\(until) The last time this happened:")
+            say(
+                item.attempts == 0
+                    ? "It could not be tried yet.\(until) It waits for this:"
+                    : "It was tried \(times(item)) so far.\(until) The last time this happened:"
+            )
         }
         if let reply = failure.reply {
             let who = failure.host?.text ?? "The next mail host"
@@ -297,11 +304,21 @@ package struct ReportComposer {
                 }
             }
         } else {
-            let place = failure.host.map { "\($0.text): " } ?? ""
-            say("\(place)\(failure.text) (while \(failure.step.phrase)).")
+            say(circumstances(failure) + ".")
         }
         if let advice = advice(failure, item.action) { say(advice) }
         return lines
+    }
+
+    /// Where, what and when, as far as the words for it do not say so themselves.
+    private func circumstances(_ failure: Failure) -> String {
+        switch (failure.step, failure.reason) {
+        case (.connect, _): return failure.text
+        case (_, .routeBounces), (_, .routeClosed): return failure.text
+        default:
+            let place = failure.host.map { "\($0.text): " } ?? ""
+            return "\(place)\(failure.text) (while \(failure.step.phrase))"
+        }
     }
 
     private func times(_ item: ReportItem) -> String {
@@ -325,7 +342,9 @@ package struct ReportComposer {
         case .tlsRequired:
             return "Please send it again without asking for TLS (REQUIRETLS), or another way."
         case .eightBitUnsupported:
-            return "Please send it again encoded in 7-bit form (quoted-printable or base64)."
+            return failure.text.contains("header")
+                ? "Please encode what is not ASCII in its header (RFC 2047) and send it again."
+                : "Please send it again encoded in 7-bit form (quoted-printable or base64)."
         case .mailLoop, .tooManyHops:
             return "Mail for this address goes round in a circle; only the administrators of the"
                 + " hosts involved can mend that."

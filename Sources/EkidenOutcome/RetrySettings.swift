@@ -19,9 +19,6 @@ package struct RetrySettings: Sendable, Equatable {
     package var ownFault: Duration = .seconds(60)
     /// The wait while a next hop waits to be mended; its mail comes forward as soon as it is.
     package var repair: Duration = .seconds(1800)
-    /// After so many attempts a fallback route has the mail; nil: there is none. What is ours to mend
-    /// uses them all up, so that the fallback has it at once.
-    package var lastAttempt: Int?
     /// Failures after which the fallback has the mail at once, those for good among them.
     package var fallbackOn: Set<FailureClass> = []
     /// Receives double bounces; nil: they are dropped, with an event.
@@ -56,15 +53,21 @@ package struct RetrySettings: Sendable, Equatable {
     /// - draw: 0 ..< 1.
     /// - Bounds: `first` … `ceiling`, each ± `jitter`.
     package func delay(attempts: Int, draw: Double) -> Duration {
-        var seconds = first.inSeconds
-        let limit = max(ceiling.inSeconds, seconds)
-        var left = max(attempts, 1) - 1
-        while left > 0, seconds < limit, factor > 1 {
-            seconds *= factor
-            left -= 1
-        }
-        seconds = min(seconds, limit) * (1 + jitter * (2 * draw - 1))
+        let limit = max(ceiling.inSeconds, first.inSeconds)
+        let grown = first.inSeconds * Self.power(factor, max(attempts, 1) - 1)
+        let seconds = min(grown, limit) * (1 + jitter * (2 * draw - 1))
         return .nanoseconds(Int64(max(seconds, 0) * 1e9))
+    }
+
+    /// By squaring, for there may be any number of attempts; no more than a duration could be.
+    private static func power(_ base: Double, _ exponent: Int) -> Double {
+        var (result, square, left) = (1.0, base, exponent)
+        while left > 0 {
+            if left & 1 == 1 { result *= square }
+            square = min(square * square, 1e18)
+            left >>= 1
+        }
+        return min(result, 1e18)
     }
 
     /// The same, with the last attempt no later than the end of the lifetime, though never sooner

@@ -3,6 +3,20 @@
 
 import EkidenMail
 
+/// Which of a recipient's attempts, counted from the first, are those of the route it has now.
+package struct RouteSpan: Sendable, Equatable {
+    /// So many were those of routes whose fallback it is.
+    package var before: Int
+    /// After so many in all its own fallback has the mail; nil: there is none. What is ours to mend uses
+    /// them all up, so that the fallback has it at once.
+    package var last: Int?
+
+    package init(before: Int = 0, last: Int? = nil) {
+        self.before = before
+        self.last = last
+    }
+}
+
 /// What the scheduler is to do with a recipient.
 package enum RecipientDisposition: Sendable, Equatable {
     case done

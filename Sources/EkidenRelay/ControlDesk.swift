@@ -94,7 +94,7 @@ extension Relay: ControlHandler {
         let (message, places) = await dispatch.ask { core in
             (
                 self.house.spool.message(id),
-                core.scheduler.rows(of: id, at: self.dispatch.moment)
+                self.dispatch.rows(of: id, core)
             )
         }
         guard let message else { throw Self.noMessage(id) }
@@ -120,7 +120,7 @@ extension Relay: ControlHandler {
                     host: last?.host ?? "",
                     words: last?.words ?? "",
                     since: (place?.since ?? last?.at).map { max($0, details.envelope.arrived) },
-                    next: place?.place.until,
+                    next: place?.next,
                     now: now
                 )
             )
@@ -144,7 +144,7 @@ extension Relay: ControlHandler {
         ControlProblem(
             .notFound,
             "no message \(id.text) is in the queue",
-            hint: "it may have been delivered; the log has its story: grep id=\(id.text)"
+            hint: "it may have been delivered: ekiden trace \(id.text) tells what became of it"
         )
     }
 
@@ -194,12 +194,5 @@ extension PlaceWord {
         case .inFlight: self = .inFlight
         case .held: self = .held
         }
-    }
-}
-
-extension Place {
-    /// When a waiting recipient is due.
-    var until: WallTime? {
-        if case .waiting(let until, _) = self { until } else { nil }
     }
 }

@@ -50,20 +50,36 @@ extension Dispatch {
             isPermanent: false,
             reason: .routeClosed,
             step: .resolve,
-            text: "route \(name) is closed; it opens " + opening(of: route),
+            text: "route \(name) is closed; it opens " + openingWords(route),
             status: EnhancedStatus(4, 4, 1)
         )
     }
 
-    private func opening(of route: Route) -> String {
+    /// By the schedule, in local time; nil: only an operator opens it.
+    private func opening(of route: Route) -> WallTime? {
+        WeekSchedule(route.schedule).nextChange(after: localNow)
+    }
+
+    private func openingWords(_ route: Route) -> String {
         let command = "ekiden queue retry --route \(route.name)"
-        let local = localNow
-        guard let next = WeekSchedule(route.schedule).nextChange(after: local) else {
+        guard let opening = opening(of: route) else {
             return "when an operator says: " + command
         }
-        let hours = Int((next - local).inSeconds / 3600)
-        let minutes = max(Int((next - local).inSeconds / 60) - hours * 60, 0)
-        return "in \(hours) h \(minutes) min, or with: \(command)"
+        return "\(CivilTime(opening).minuteText) local time, or with: \(command)"
+    }
+
+    /// Where a message's recipients are; what waits for a closed route waits for its time.
+    func rows(of id: QueueID, _ core: Core) -> [RecipientRow] {
+        let rows = core.scheduler.rows(of: id, at: moment)
+        guard house.settings.routes.all.contains(where: \.isOnDemand) else { return rows }
+        return rows.map { row in
+            guard !row.place.isHeld, closure(of: row.nextHop, core) != nil,
+                let route = row.nextHop.route.flatMap({ house.settings.routes.route(named: $0) })
+            else { return row }
+            var row = row
+            row.next = opening(of: route).map { loop.wallNow() + ($0 - localNow) }
+            return row
+        }
     }
 
     /// No longer than the route is open.
@@ -82,19 +98,28 @@ extension Dispatch {
     /// Looks whether routes have opened or closed, and brings forward the mail of those that did. On loop
     /// 0, after a start, a reload, and every so often.
     func lookAtDemand() async {
-        let opened = await ask { core -> [String] in
+        let (opened, closed) = await ask { core -> ([String], [Route]) in
             let routes = self.house.settings.routes
             var opened: [String] = []
+            var closed: [Route] = []
             for route in routes.all {
                 if self.openUntil(route, core) != nil {
                     if core.demand.closed.remove(route.name) != nil { opened.append(route.name) }
                 } else if core.demand.closed.insert(route.name).inserted {
                     core.scheduler.closeRoute(route.name, at: self.moment)
+                    closed.append(route)
                 }
             }
             let gone = core.demand.closed.filter { routes.route(named: $0) == nil }
             core.demand.closed.subtract(gone)
-            return opened
+            return (opened, closed)
+        }
+        for route in closed {
+            house.notice(
+                .info,
+                "delivery",
+                "route \(route.name) is closed; it opens " + openingWords(route)
+            )
         }
         for name in opened {
             house.notice(.info, "delivery", "route \(name) is open; its mail goes now")
@@ -103,7 +128,7 @@ extension Dispatch {
     }
 
     /// An operator opens a route for its time; when that ends. nil: it is not one on demand.
-    func open(_ route: Route) async -> WallTime? {
+    func open(_ route: Route, by uid: UInt32) async -> WallTime? {
         guard route.isOnDemand else { return nil }
         let until = await ask { core -> Instant in
             let until = self.loop.now() + route.openTime
@@ -112,8 +137,14 @@ extension Dispatch {
             core.demand.closed.remove(route.name)
             return until
         }
+        let end = moment.wallTime(of: until)
+        house.notice(
+            .info,
+            "delivery",
+            "route \(route.name) is open until \(end.timestamp), by uid \(uid); its mail goes now"
+        )
         await bringForward(route.name)
-        return moment.wallTime(of: until)
+        return end
     }
 
     /// Mail that waits for the route goes now.

@@ -1,20 +1,34 @@
 // Where mail goes that is in the queue already: after a reload, a release, an attempt in vain.
 
 import EkidenConfiguration
+import EkidenControl
 import EkidenMail
+import EkidenOutcome
 import EkidenScheduler
 import EkidenSpool
 
 extension Dispatch {
     /// Recipients that would go elsewhere now do, but for those in flight, who are looked at again when
     /// they are back.
-    /// - Parameter isAtOnce: they are due now, whatever they waited for.
-    func reroute(_ message: QueuedMessage, isAtOnce: Bool = false, _ core: Core) {
+    /// - Parameter isFallback: since attempts on their route were in vain.
+    func reroute(_ message: QueuedMessage, isFallback: Bool = false, _ core: Core) {
         let routes = house.settings.routes.routes(of: message)
+        var fallback: String?
         let someFly = core.scheduler.reroute(message.id, at: moment) { index, hop in
             guard message.recipients.indices.contains(index) else { return nil }
             let next = routes.nextHop(of: message.recipients[index])
-            return next == hop ? nil : NewHop(next, isAtOnce: isAtOnce)
+            if next == hop { return nil }
+            if isFallback { fallback = next.route }
+            return NewHop(next, isFallback: isFallback)
+        }
+        if let fallback {
+            let moved = Event.Moved(
+                id: message.id,
+                state: PlaceWord.ready.rawValue,
+                reason: .routeFallback,
+                route: fallback
+            )
+            house.log(.moved(moved))
         }
         if someFly {
             core.lookAgain.insert(message.id)
@@ -38,18 +52,23 @@ extension Dispatch {
             return
         }
         let isChanged = core.lookAgain.contains(id)
-        reroute(message, isAtOnce: !isChanged, core)
+        reroute(message, isFallback: !isChanged, core)
     }
 
-    /// After how many attempts a fallback has this job's mail; nil: none has.
-    func lastAttempt(of job: Job, _ message: QueuedMessage) -> Int? {
-        let routes = house.settings.routes
-        guard routes.hasFallbacks, let first = job.recipients.first,
-            message.recipients.indices.contains(first)
-        else { return nil }
-        let status = message.recipients[first]
-        let step = routes.routes(of: message).step(of: status.address, attempts: status.attempts)
-        // Routes that changed meanwhile say nothing of this attempt.
-        return step?.route.name == job.nextHop.route ? step?.lastAttempt : nil
+    /// Where recipients of a job are in the line of their routes and fallbacks, by envelope index. Those
+    /// of one job may differ: one came to its route as a fallback, another goes by it from the first.
+    func spans(of job: Job, _ message: QueuedMessage) -> [Int: RouteSpan] {
+        guard house.settings.routes.hasFallbacks else { return [:] }
+        let routes = house.settings.routes.routes(of: message)
+        var spans: [Int: RouteSpan] = [:]
+        for index in job.recipients where message.recipients.indices.contains(index) {
+            let status = message.recipients[index]
+            // Routes that changed meanwhile say nothing of this attempt.
+            guard let step = routes.step(of: status.address, attempts: status.attempts),
+                step.route.name == job.nextHop.route
+            else { continue }
+            spans[index] = RouteSpan(before: step.attemptsBefore, last: step.lastAttempt)
+        }
+        return spans
     }
 }

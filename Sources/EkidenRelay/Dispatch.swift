@@ -5,6 +5,7 @@
 import EkidenConfiguration
 import EkidenDelivery
 import EkidenMail
+import EkidenOutcome
 import EkidenResolver
 import EkidenRuntime
 import EkidenScheduler
@@ -214,13 +215,26 @@ final class Dispatch: Sendable {
             house.notice(
                 .error,
                 "delivery",
-                "\(moved.site.text) is stopped, its mail waits: \(moved.reason.sentence) "
-                    + "(\(moved.words)); one message at a time asks again, and all goes on by itself "
+                "\(moved.site.text) is stopped\(circumstances(of: moved.site)): "
+                    + "\(moved.reason.sentence) (\(moved.words)); one message at a time asks again, and all goes on by itself "
                     + "when that is mended"
             )
         } else if moved.reason == .siteRecovered, core.broken.remove(moved.site) != nil {
             house.notice(.info, "delivery", "\(moved.site.text) takes our mail again")
         }
+    }
+
+    /// Who we are there, and where its mail is meanwhile.
+    private func circumstances(of site: SiteID) -> String {
+        let prefix = "route:"
+        guard site.text.hasPrefix(prefix),
+            let route = house.settings.routes.route(
+                named: String(site.text.dropFirst(prefix.count))
+            )
+        else { return ", its mail waits" }
+        let login = route.login.map { " with login \"\($0)\"" } ?? ""
+        return login
+            + (route.fallback.map { ", its mail goes by route \($0)" } ?? ", its mail waits")
     }
 
     private func resolve(_ hop: NextHop) {
@@ -307,7 +321,7 @@ final class Dispatch: Sendable {
                             JobFacts(
                                 id: job.id,
                                 statuses: queued.recipients,
-                                lastAttempt: self.lastAttempt(of: job, queued)
+                                spans: self.spans(of: job, queued)
                             ),
                             Assignment(
                                 job: delivery,
@@ -341,7 +355,7 @@ final class Dispatch: Sendable {
             tell { $0.scheduler.settled(job.id, dispositions, at: self.moment) }
             return
         }
-        let lastAttempt = lastAttempt(of: job, queued)
+        let spans = spans(of: job, queued)
         loop.spawn {
             let report = AttemptReport(
                 results: delivery.recipients.map { _ in .failed(failure) },
@@ -351,7 +365,7 @@ final class Dispatch: Sendable {
                 delivery,
                 report,
                 queued.recipients,
-                lastAttempt: lastAttempt
+                spans: spans
             )
             self.tell { core in
                 if let hold = conclusion.hold { self.hold(job.message, hold, core) }
@@ -405,6 +419,6 @@ enum SessionTurn: Sendable {
 struct JobFacts: Sendable {
     let id: JobID
     let statuses: [RecipientStatus]
-    /// After so many attempts a fallback has the mail; nil: there is none.
-    let lastAttempt: Int?
+    /// As `Judgement` has them.
+    let spans: [Int: RouteSpan]
 }

@@ -47,15 +47,9 @@ package final class HopLogins: Sendable {
             }
             (secret, mayBeOld) = (.token(token.text), token.isKept)
         } else if let path = settings.tokenFile {
-            guard let token = Self.token(try await firstLine(of: path)) else {
-                throw LoginTrouble("\(path) has no token in its first line")
-            }
-            (secret, mayBeOld) = (.token(token), true)
+            (secret, mayBeOld) = (try Self.token(in: try await bytes(of: path), of: path), true)
         } else if let path = settings.passwordFile {
-            guard let password = PreparedPassword.prepare(try await firstLine(of: path)) else {
-                throw LoginTrouble("\(path) has no password in its first line")
-            }
-            secret = .password(password)
+            secret = try Self.password(in: try await bytes(of: path), of: path)
         } else {
             throw LoginTrouble("login \"\(settings.name)\" has neither password nor token")
         }
@@ -107,6 +101,36 @@ package final class HopLogins: Sendable {
         return String(decoding: line, as: UTF8.self)
     }
 
+    /// What is wrong with a secret's file, as a start would find it; nil: nothing.
+    package static func flaw(in bytes: [UInt8], of path: String, isToken: Bool) -> String? {
+        do throws(LoginTrouble) {
+            _ = isToken ? try token(in: bytes, of: path) : try password(in: bytes, of: path)
+            return nil
+        } catch {
+            return error.text
+        }
+    }
+
+    private static func token(
+        in bytes: [UInt8],
+        of path: String
+    ) throws(LoginTrouble) -> ClientLogin.Secret {
+        guard let token = token(firstLine(bytes)) else {
+            throw LoginTrouble("\(path) has no token in its first line")
+        }
+        return .token(token)
+    }
+
+    private static func password(
+        in bytes: [UInt8],
+        of path: String
+    ) throws(LoginTrouble) -> ClientLogin.Secret {
+        guard let password = PreparedPassword.prepare(firstLine(bytes)) else {
+            throw LoginTrouble("\(path) has no password in its first line")
+        }
+        return .password(password)
+    }
+
     private static func firstLine(_ bytes: [UInt8]) -> [UInt8] {
         let line = bytes.prefix { $0 != 0x0a }
         return Array(line.last == 0x0d ? line.dropLast() : line)
@@ -148,14 +172,13 @@ package final class HopLogins: Sendable {
         }
     }
 
-    private func firstLine(of path: String) async throws(LoginTrouble) -> [UInt8] {
+    private func bytes(of path: String) async throws(LoginTrouble) -> [UInt8] {
         do throws(FileProblem) {
             let stamp = try await files.stamp(path)
             if let looseness = stamp.looseness {
                 throw FileProblem(path: path, text: "it has " + looseness)
             }
-            let bytes = try await files.read(path, maxBytes: Self.secretBytesMax)
-            return Self.firstLine(bytes)
+            return try await files.read(path, maxBytes: Self.secretBytesMax)
         } catch {
             throw LoginTrouble("\(path): \(error.text)")
         }

@@ -127,18 +127,17 @@ final class House: Sendable {
         _ job: DeliveryJob,
         _ report: AttemptReport,
         _ statuses: [RecipientStatus],
-        lastAttempt: Int? = nil
+        spans: [Int: RouteSpan] = [:]
     ) async -> Conclusion {
         let settings = settings
         let demands = await demands(of: job)
-        var retry = settings.retry(for: job.nextHop)
-        retry.lastAttempt = lastAttempt
         let verdict = Judgement(
             job: job,
             report: report,
             statuses: statuses,
             demands: demands,
-            settings: retry,
+            settings: settings.retry(for: job.nextHop),
+            spans: spans,
             // In this order: a clock that leaps in between is not judged by.
             now: owner.wallNow(),
             expiryIsPaused: spool.expiryPause != nil,

@@ -19,7 +19,7 @@ extension Relay {
     )
         async throws(ControlProblem) -> ControlPage
     {
-        let opened = try await openRoute(action, selection)
+        let opened = try await openRoute(action, selection, peer.uid)
         let targets = await targets(of: selection, for: action)
         if targets.isEmpty, opened == nil {
             throw ControlProblem(.notFound, "no message in the queue matches")
@@ -44,14 +44,26 @@ extension Relay {
                 done += 1
             }
         }
-        let end = ControlEnd(count: done, failed: outcomes.count, text: opened ?? "")
+        var words = opened.map { [$0] } ?? []
+        if action == .retry {
+            for (obstacle, count) in await obstacles(of: changed) {
+                done -= count
+                words.append(obstacle.words(count))
+            }
+        }
+        let end = ControlEnd(
+            count: done,
+            failed: outcomes.count,
+            text: words.joined(separator: "; ")
+        )
         return ControlPage(rows: outcomes, rest: .end(end))
     }
 
     /// A retry of a route on demand opens it; the sentence about it.
     private func openRoute(
         _ action: QueueAction,
-        _ selection: Selection
+        _ selection: Selection,
+        _ uid: UInt32
     ) async throws(ControlProblem) -> String? {
         guard case .route(let name) = selection else { return nil }
         guard let route = house.settings.routes.route(named: name) else {
@@ -61,8 +73,62 @@ extension Relay {
                 hint: "the configuration's [[route]] sections name them"
             )
         }
-        guard action == .retry, let until = await dispatch.open(route) else { return nil }
+        guard action == .retry, let until = await dispatch.open(route, by: uid) else { return nil }
         return "route \(name) is open until \(until.timestamp)"
+    }
+
+    /// Why a message that was to be tried is not.
+    private enum Obstacle: CaseIterable {
+        case held, suspended, closed, paced
+
+        func words(_ count: Int) -> String {
+            let what =
+                switch self {
+                case .held: (" is held", " are held", "ekiden queue release")
+                case .suspended:
+                    (" waits for a suspended site", " wait for suspended sites", "ekiden resume")
+                case .closed:
+                    (
+                        " waits for a closed route", " wait for closed routes",
+                        "ekiden queue retry --route"
+                    )
+                case .paced:
+                    (" has its stream's rate", " have their streams' rates", "no way around it")
+                }
+            return "\(count)\(count == 1 ? what.0 : what.1) (\(what.2))"
+        }
+    }
+
+    /// Of messages nothing of which is tried, how many there are for each reason.
+    private func obstacles(of ids: [QueueID]) async -> [(Obstacle, Int)] {
+        var counts: [Obstacle: Int] = [:]
+        for start in stride(from: 0, to: ids.count, by: 500) {
+            let page = ids[start..<min(start + 500, ids.count)]
+            let found = await dispatch.ask { core in page.compactMap { self.obstacle(of: $0, core) }
+            }
+            for obstacle in found { counts[obstacle, default: 0] += 1 }
+        }
+        return Obstacle.allCases.compactMap { obstacle in counts[obstacle].map { (obstacle, $0) } }
+    }
+
+    private func obstacle(of id: QueueID, _ core: Dispatch.Core) -> Obstacle? {
+        var first: Obstacle?
+        for row in core.scheduler.rows(of: id, at: dispatch.moment) {
+            let obstacle: Obstacle
+            if row.place.isHeld {
+                obstacle = .held
+            } else if row.because == .streamPaced {
+                obstacle = .paced
+            } else if dispatch.closure(of: row.nextHop, core) != nil {
+                obstacle = .closed
+            } else if core.scheduler.isSuspended(row.nextHop) {
+                obstacle = .suspended
+            } else {
+                return nil
+            }
+            first = first ?? obstacle
+        }
+        return first
     }
 
     /// A message, and which of its recipients are meant; nil: all.

@@ -29,12 +29,11 @@ private struct Sum: Sendable {
         recipients += 1
         switch row.place {
         case .ready: ready += 1
-        case .waiting(let until, _):
-            waiting += 1
-            next = min(next ?? until, until)
+        case .waiting: waiting += 1
         case .inFlight: inFlight += 1
         case .held: held += 1
         }
+        if let time = row.next { next = min(next ?? time, time) }
         oldest = min(oldest ?? arrived, arrived)
         reasons[row.because, default: 0] += 1
     }
@@ -91,18 +90,16 @@ extension Relay {
 
     private func entries(after id: QueueID) async -> [Entry] {
         await dispatch.ask { core in
-            let moment = self.dispatch.moment
             return self.house.spool.messages(after: id, limit: Self.pageMessages).map {
-                Entry(message: $0, rows: core.scheduler.rows(of: $0.id, at: moment))
+                Entry(message: $0, rows: self.dispatch.rows(of: $0.id, core))
             }
         }
     }
 
     private func entries(of ids: [QueueID]) async -> [Entry] {
         await dispatch.ask { core in
-            let moment = self.dispatch.moment
             return ids.compactMap { self.house.spool.message($0) }.map {
-                Entry(message: $0, rows: core.scheduler.rows(of: $0.id, at: moment))
+                Entry(message: $0, rows: self.dispatch.rows(of: $0.id, core))
             }
         }
     }
@@ -130,7 +127,7 @@ extension Relay {
             words: words,
             site: first?.site?.text ?? first?.nextHop.text,
             since: (message.hold?.since ?? first?.since).map { max($0, message.arrived) },
-            next: first?.place.until,
+            next: first?.next,
             now: now
         )
     }
@@ -147,7 +144,9 @@ extension Relay {
     func sitePage(_ query: QueueQuery) async -> ControlPage {
         let now = house.owner.wallNow()
         let sums = await sum(query, now) { row in row.site?.text ?? row.nextHop.text }
-        let sites = await dispatch.ask { $0.scheduler.siteRows(at: self.dispatch.moment) }
+        let (sites, closed) = await dispatch.ask {
+            ($0.scheduler.siteRows(at: self.dispatch.moment), $0.demand.closed)
+        }
         var names = Set(sums.keys)
         if query.isUnfiltered { names.formUnion(sites.map(\.site.text)) }
         let rows = names.sorted().map { name -> EkidenControl.SiteRow in
@@ -155,7 +154,8 @@ extension Relay {
             let sum = sums[name] ?? Sum()
             return EkidenControl.SiteRow(
                 site: name,
-                state: site?.state.word ?? "unresolved",
+                state: closed.contains { name == "route:" + $0 }
+                    ? "closed" : site?.state.word ?? "unresolved",
                 window: site?.window,
                 connections: site?.connections ?? 0,
                 ready: sum.ready,
@@ -164,7 +164,7 @@ extension Relay {
                 held: sum.held,
                 oldest: sum.oldest,
                 reason: sum.mainReason,
-                words: site?.lastFailure ?? "",
+                words: site?.failureInForce ?? "",
                 next: sum.next,
                 now: now
             )
@@ -193,7 +193,7 @@ extension Relay {
             EkidenControl.CauseRow(
                 reason: cause.reason,
                 place: cause.place,
-                words: sites.first { $0.site.text == cause.place }?.lastFailure ?? "",
+                words: sites.first { $0.site.text == cause.place }?.failureInForce ?? "",
                 isBeingSent: cause.isBeingSent,
                 messages: sum.messages,
                 recipients: sum.recipients,
@@ -216,7 +216,9 @@ extension Relay {
             isBeingSent = word == .inFlight
             // Why it waited is no matter any more.
             reason = isBeingSent ? .resolved : row.because
-            place = word == .held ? "" : row.site?.text ?? row.nextHop.text
+            place =
+                word == .held
+                ? "" : row.pacedBy.map { "stream:" + $0 } ?? row.site?.text ?? row.nextHop.text
         }
     }
 
@@ -247,6 +249,13 @@ extension Relay {
         let shown = Array(rows.prefix(limit ?? rows.count))
         let end = ControlEnd(count: shown.count, isCutShort: shown.count < rows.count)
         return ControlPage(rows: shown, rest: .end(end))
+    }
+}
+
+extension EkidenScheduler.SiteRow {
+    /// While an operator has it suspended, that is why its mail waits.
+    fileprivate var failureInForce: String {
+        if case .suspended = state { "" } else { lastFailure }
     }
 }
 

@@ -142,7 +142,7 @@ final class SessionDesk: DeliveryDoor {
             assignment.job.of(places),
             report,
             facts.statuses,
-            lastAttempt: facts.lastAttempt
+            spans: facts.spans
         )
         state.withLock { state in
             for (place, disposition) in zip(places, conclusion.dispositions) {

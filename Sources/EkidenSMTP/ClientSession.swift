@@ -311,7 +311,8 @@ extension ClientSession {
                 extensions.auth.isEmpty ? "no AUTH" : extensions.auth.joined(separator: " ")
             return failLogin(
                 .loginUnavailable,
-                "the host offers \(offered), which \(login.name) has not"
+                "the host offers \(offered), and login \(login.name) has a "
+                    + (login.secret.isToken ? "token" : "password") + " for other mechanisms"
             )
         }
         state = .sayingAuth(initial: begun.initialResponse())

@@ -70,6 +70,8 @@ package struct TransactionShare: Sendable {
     /// have: it was said knowing the recipients, and others may take what these do not.
     private static func failureOfAll(_ result: RecipientResult) -> Failure? {
         guard case .failed(let failure) = result, failure.scope != .recipient else { return nil }
+        // The host may have taken it for those it was told of; of the others it knows nothing.
+        if failure.step == .endOfData, failure.reply == nil { return nil }
         return failure.isPermanent && failure.step != .mail ? nil : failure
     }
 

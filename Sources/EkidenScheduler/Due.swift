@@ -35,6 +35,7 @@ extension Scheduler {
     }
 
     /// Puts a group into its next hop's lane: ready, or being resolved.
+    /// - Parameter first: before the others of its share, whose turn is no sooner for that.
     func enqueue(_ group: UInt32, first: Bool = false, because: Reason, at: Moment) {
         let hop = ledger.groups[group].hop
         let key = share(of: group)
@@ -52,19 +53,15 @@ extension Scheduler {
         case .resolving, .failing: break
         case .attached(let site, _, _):
             sites[site].ready += 1
-            enterRing(hop, lane, of: site, first: first)
+            enterRing(hop, lane, of: site)
             serve(site, at: at)
         }
     }
 
-    func enterRing(_ hop: UInt32, _ lane: Lane, of site: UInt32, first: Bool = false) {
+    func enterRing(_ hop: UInt32, _ lane: Lane, of site: UInt32) {
         if hops[hop].isInRing[lane] || hops[hop].lanes[lane].isEmpty { return }
         hops[hop].isInRing[lane] = true
-        if first {
-            ringLinks[lane].prepend(hop, to: &sites[site].rings[lane])
-        } else {
-            ringLinks[lane].append(hop, to: &sites[site].rings[lane])
-        }
+        ringLinks[lane].append(hop, to: &sites[site].rings[lane])
         if lane == .urgent { wantUrgently(site) }
     }
 

@@ -98,6 +98,7 @@ struct Shares {
     var count: Int { records.count }
 
     /// - Parameters:
+    ///   - first: before its share's other groups.
     ///   - lane: the chain of the lane's shares.
     ///   - links: those of groups.
     mutating func insert(
@@ -110,18 +111,10 @@ struct Shares {
         let number: UInt32
         if let known = numbers[key] {
             number = known
-            if first, lane.head != number {
-                ofLane.remove(number, from: &lane)
-                ofLane.prepend(number, to: &lane)
-            }
         } else {
             number = records.insert(Record(key: key))
             numbers[key] = number
-            if first {
-                ofLane.prepend(number, to: &lane)
-            } else {
-                ofLane.append(number, to: &lane)
-            }
+            ofLane.append(number, to: &lane)
         }
         if first {
             links.prepend(group, to: &records[number].groups)

@@ -104,8 +104,14 @@ extension Scheduler {
         let until = duration.map { at.instant + $0 }
         sites[site].suspension = Suspension(uid: uid, until: until)
         if let until { alarms.insert(.site(site), at: until) }
-        tell(site, because: .operatorHold, at: at)
+        tell(site, because: .siteSuspended, at: at)
         return true
+    }
+
+    /// Whether the site that it leads or last led to is suspended.
+    package func isSuspended(_ hop: NextHop) -> Bool {
+        guard let number = hopNumbers[hop], let site = lastSite(number) else { return false }
+        return sites[site].suspension != nil
     }
 
     /// Ends a suspension, and a back-off too. False when the site is not known.
@@ -133,7 +139,7 @@ extension Scheduler {
     }
 
     /// The site a next hop leads or last led to, if it is still known.
-    private func lastSite(_ hop: UInt32) -> UInt32? {
+    func lastSite(_ hop: UInt32) -> UInt32? {
         attachedSite(hop) ?? hops[hop].lastSite.flatMap { siteNumbers[$0] }
     }
 

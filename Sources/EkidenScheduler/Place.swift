@@ -14,6 +14,11 @@ package enum Place: Sendable, Equatable {
     /// → ready on release; `by` is nil when the relay itself holds it (damaged).
     case held(by: UInt32?)
 
+    /// When a waiting recipient is due.
+    package var until: WallTime? {
+        if case .waiting(let until, _) = self { until } else { nil }
+    }
+
     package var isHeld: Bool { if case .held = self { true } else { false } }
 
     package var word: String {
@@ -50,10 +55,15 @@ package struct RecipientRow: Sendable, Equatable {
     package let recipient: Int
     package let place: Place
     package let because: Reason
+    /// When it is tried next, as far as is known: its own time, or that of the site's probe, rate or
+    /// resumption; nil: not known, or not while it is so.
+    package var next: WallTime?
     package let since: WallTime
     package let nextHop: NextHop
     /// The site its next hop led to last, if known.
     package let site: SiteID?
+    /// The stream whose rate it waits for.
+    package let pacedBy: String?
 }
 
 /// One site, as the site list shows it.

@@ -31,9 +31,11 @@ extension Scheduler {
                         recipient: Int(recipient),
                         place: place,
                         because: because,
+                        next: next(of: group, place, at: at),
                         since: since,
                         nextHop: hop.key,
-                        site: hop.lastSite
+                        site: hop.lastSite,
+                        pacedBy: record.isPaced ? streamName(of: group) : nil
                     )
                 )
             }
@@ -44,9 +46,26 @@ extension Scheduler {
     /// Why a ready group has no connection yet.
     private func readyReason(_ hop: UInt32) -> Reason {
         guard let site = attachedSite(hop) else { return .resolving }
-        if sites[site].suspension != nil { return .operatorHold }
+        if sites[site].suspension != nil { return .siteSuspended }
         if !sites[site].health.isOpen { return .siteBackingOff }
         return isPaced(site) ? .sitePaced : .siteBusy
+    }
+
+    /// When a recipient's turn comes, by what is known of its site.
+    private func next(of group: UInt32, _ place: Place, at: Moment) -> WallTime? {
+        let record = ledger.groups[group]
+        guard let site = lastSite(record.hop), !record.isPaced else { return place.until }
+        switch (place, siteState(site, at: at)) {
+        case (.inFlight, _), (.held, _): return nil
+        // A probe that succeeds brings it forward, and who is due before then waits for it.
+        case (.waiting(let due, _), .backingOff(let until, _)):
+            return record.isStalled ? until : max(due, until)
+        case (.waiting(let due, _), .suspended(_, let until)): return until.map { max($0, due) }
+        case (.waiting(let due, _), .open): return due
+        case (.ready, .backingOff(let until, _)): return until
+        case (.ready, .suspended(_, let until)): return until
+        case (.ready, .open): return sites[site].paceAlarm.map(at.wallTime)
+        }
     }
 
     private func place(of group: UInt32, at: Moment) -> Place {

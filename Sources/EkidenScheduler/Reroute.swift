@@ -3,15 +3,15 @@
 
 import EkidenMail
 
-/// Where a recipient goes from now on.
+/// Where a recipient goes from now on; it is due at once, whatever it waited for.
 package struct NewHop: Sendable, Equatable {
     package let hop: NextHop
-    /// Due now, whatever it waited for.
-    package let isAtOnce: Bool
+    /// Since attempts on its route were in vain.
+    package let isFallback: Bool
 
-    package init(_ hop: NextHop, isAtOnce: Bool = false) {
+    package init(_ hop: NextHop, isFallback: Bool = false) {
         self.hop = hop
-        self.isAtOnce = isAtOnce
+        self.isFallback = isFallback
     }
 }
 
@@ -67,12 +67,10 @@ extension Scheduler {
                 let hop = intern(to.hop)
                 ledger.groups[number].hop = hop
                 hops[hop].groups += 1
-                // What had no route has one now, or perhaps one that is open.
-                if to.isAtOnce || old.reason == .noRoute || old.reason == .routeClosed {
-                    due = at.instant
-                }
+                // What it waited for was about the other place.
+                due = at.instant
             }
-            let because = part.to?.isAtOnce == true ? .routeFallback : old.reason
+            let because = part.to?.isFallback == true ? .routeFallback : old.reason
             settle(number, due: due, because: because, at: at)
         }
         if hops[old.hop].groups == 0 { retireHop(old.hop) }

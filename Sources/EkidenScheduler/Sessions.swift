@@ -120,19 +120,30 @@ extension Scheduler {
         while true {
             guard let lane = sites[site].nextLane else { return nil }
             let hop = sites[site].rings[lane].head
-            if validityMatters, lookups > 0, case .attached(_, _, let until) = hops[hop].state,
+            if validityMatters, case .attached(_, _, let until) = hops[hop].state,
                 until <= at.instant
             {
+                if lookups == 0, hops[hop].key.route != nil {
+                    // Its route may be closed by now. The others are looked at in the next turn.
+                    alarms.insert(.site(site), at: at.instant + .nanoseconds(1))
+                    return nil
+                }
+                guard lookups > 0 else { return take(hop, lane, of: site) }
                 lookups -= 1
                 detach(hop)
                 resolve(hop, at: at)
                 continue
             }
-            sites[site].turns.took(lane)
-            let group = takeFirst(of: hop, lane)
-            if hops[hop].isInRing[lane] { ringLinks[lane].rotate(&sites[site].rings[lane]) }
-            return group
+            return take(hop, lane, of: site)
         }
+    }
+
+    /// The group whose turn it is at the first next hop of a lane.
+    private func take(_ hop: UInt32, _ lane: Lane, of site: UInt32) -> UInt32 {
+        sites[site].turns.took(lane)
+        let group = takeFirst(of: hop, lane)
+        if hops[hop].isInRing[lane] { ringLinks[lane].rotate(&sites[site].rings[lane]) }
+        return group
     }
 
     /// Makes a transaction's worth: a part of a large group, or a group and others of its message
@@ -223,7 +234,11 @@ extension Scheduler {
         )
         if let address = end.aliveAddress { sites[site].addressIsAlive(address) }
         let hop = flights[flight].groups.first.map { ledger.groups[$0].hop } ?? none
-        if case .trouble = end.health { flights[flight].isSiteFailure = true }
+        if case .trouble = end.health {
+            flights[flight].isSiteFailure = true
+            // No host let us in.
+            for group in flights[flight].groups { giveBack(group, at: at) }
+        }
         // The health first: what is stalled needs to know whether the site is open.
         health(site, end.health, of: hop, startedAt: startedAt, at: at)
         land(flight, end.dispositions, at: at)

@@ -125,10 +125,8 @@ extension Scheduler {
         if let backOff = sites[site].health.backOff, backOff.until <= at.instant {
             probe(site, at: at)
         }
-        if let time = sites[site].paceAlarm, time <= at.instant {
-            sites[site].paceAlarm = nil
-            serve(site, at: at)
-        }
+        if let time = sites[site].paceAlarm, time <= at.instant { sites[site].paceAlarm = nil }
+        serve(site, at: at)
     }
 
     /// One connection finds out whether the site is back: for what is ready, else for the mail

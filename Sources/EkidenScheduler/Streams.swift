@@ -46,6 +46,8 @@ extension Scheduler {
         return number == 0 ? nil : Int(number) - 1
     }
 
+    func streamName(of group: UInt32) -> String? { stream(of: group).map { streams[$0].name } }
+
     private func rate(of stream: Int) -> PaceSettings? { settings.streams[streams[stream].name] }
 
     /// A group that is due: into its lane, or, over its stream's rate, to those who wait for it.
@@ -67,7 +69,7 @@ extension Scheduler {
         setAlarm(of: stream, at: at)
     }
 
-    /// The rest of a transaction, in another one: first in its line, but no way around a rate.
+    /// The rest of a transaction, in another one: first of its share, but no way around a rate.
     func goAgain(_ group: UInt32, at: Moment) {
         guard let stream = stream(of: group), rate(of: stream) != nil else {
             return enqueue(group, first: true, because: .tooManyRecipients, at: at)
@@ -101,7 +103,7 @@ extension Scheduler {
         return part == group
     }
 
-    /// A group fails without a connection: nothing of its stream has gone.
+    /// A group failed before there was a connection: nothing of its stream has gone.
     func giveBack(_ group: UInt32, at: Moment) {
         guard let stream = stream(of: group), let rate = rate(of: stream) else { return }
         streams[stream].pace.giveBack(rate, transactions(ledger.recipientCount(group)))
@@ -119,10 +121,14 @@ extension Scheduler {
         laneLinks.remove(group, from: &streams[stream].waiting)
     }
 
+    private static let streamAlarmMax = Duration.seconds(60)
+
     private func setAlarm(of stream: Int, at: Moment) {
         guard !streams[stream].waiting.isEmpty else { return }
         let next = rate(of: stream).map { streams[stream].pace.next($0) } ?? at.instant
-        let time = max(next, at.instant + .nanoseconds(1))
+        // Not far ahead: what is given back brings it nearer, and an alarm in the heap stays there.
+        let soon = min(next, at.instant + Self.streamAlarmMax)
+        let time = max(soon, at.instant + .nanoseconds(1))
         if let known = streams[stream].alarm, known <= time { return }
         streams[stream].alarm = time
         alarms.insert(.stream(stream), at: time)

@@ -60,6 +60,22 @@ private func wire(_ form: OutgoingForm, _ runs: [Bytes]) -> String? {
         )
     }
 
+    @Test func `a header with raw 8-bit characters is said to be why nothing is converted`()
+        async throws
+    {
+        var facts = MessageFacts()
+        facts.headerHasEightBit = true
+        let raw = Content(
+            header: Bytes("Subject: Gr\u{fc}\r\n\r\n"),
+            body: .memory(Bytes("x\r\n")),
+            facts: facts
+        )
+        #expect(OutgoingForm.asksForSurvey(raw, extensions(), converts: true))
+        #expect(!OutgoingForm.asksForSurvey(raw, extensions("8BITMIME"), converts: true))
+        let form = OutgoingForm(raw, try await raw.survey(), extensions(), converts: true)
+        #expect(form.plan == nil && form.trouble.contains("header field"))
+    }
+
     @Test func `headers of parts are looked at where they may need UTF-8`() async throws {
         let declared = content(declaresUTF8: true)
         #expect(OutgoingForm.asksForSurvey(declared, extensions("8BITMIME"), converts: false))

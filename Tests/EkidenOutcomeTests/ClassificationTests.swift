@@ -182,10 +182,15 @@ import Testing
 
 @Suite struct RetrySettingsTests {
     @Test func waitsDoubleFromFiveMinutesToFourHours() {
-        let settings = RetrySettings()
+        var settings = RetrySettings()
         let minutes = (1...9).map { settings.delay(attempts: $0, draw: 0.5).inSeconds / 60 }
         #expect(minutes == [5, 10, 20, 40, 80, 160, 240, 240, 240])
         #expect(settings.delay(attempts: 100_000, draw: 0.5) == settings.ceiling)
+        // However slowly it grows: in no time.
+        settings.factor = 1.000_000_000_1
+        #expect(settings.delay(attempts: .max, draw: 0.5) == settings.ceiling)
+        #expect(settings.delay(attempts: 2, draw: 0.5) < .seconds(301))
+        settings.factor = 2
     }
 
     @Test func theDrawMovesAWaitByATenthEitherWay() {

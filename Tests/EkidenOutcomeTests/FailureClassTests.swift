@@ -46,7 +46,8 @@ import Testing
         // Those that no failure has are of none.
         let without: Set<Reason> = [
             .accepted, .restarted, .dueTimeReached, .resolving, .resolved, .delivered, .siteBusy,
-            .sitePaced, .streamPaced, .siteRecovered, .groupParted, .operatorHold, .operatorRelease,
+            .sitePaced, .streamPaced, .siteSuspended, .siteRecovered, .groupParted, .operatorHold,
+            .operatorRelease,
             .operatorRetry, .operatorDelete, .expired,
             // By the host's words.
             .greetingRefused, .peerDeferred, .peerRejected, .tooManyRecipients,

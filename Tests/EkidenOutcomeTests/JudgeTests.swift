@@ -68,10 +68,11 @@ import Testing
         judged.settings.fallbackOn = [.spam]
         // No fallback is left: it bounces.
         #expect(judged.verdict().marks.map(\.state) == [.failed, .failed])
-        judged.settings.lastAttempt = 4
+        judged.spans = [0: RouteSpan(last: 4)]
         let verdict = judged.verdict()
         #expect(verdict.marks.map(\.state) == [.pending, .failed])
-        #expect(verdict.marks[0].attempts == 4)
+        #expect(verdict.marks[0].attempts == 4 && verdict.marks[0].nextAttempt == judged.now)
+        #expect(verdict.dispositions[0] == .retry(after: .zero, because: .peerRejected))
         #expect(verdict.reports[0].items.map(\.recipient.text) == ["r1@example.net"])
     }
 
@@ -81,11 +82,23 @@ import Testing
         let refused = failure(.host, permanent: false, .connectionRefused, step: .connect)
         var judged = judgement([.failed(lost), .failed(closed), .failed(refused)])
         judged.settings.fallbackOn = [.network, .ours]
-        judged.settings.lastAttempt = 4
+        for index in 0..<3 { judged.spans[index] = RouteSpan(last: 4) }
         let verdict = judged.verdict()
         #expect(verdict.marks.map(\.state) == [.pending, .pending, .pending])
         // The first waits its time, the second for its route, the third goes by the fallback.
         #expect(verdict.marks.map(\.attempts) == [1, 0, 4])
+    }
+
+    @Test func waitsBeginAnewOnAFallbackForEachRecipientByItsOwnRoutes() {
+        var judged = judgement([.failed(tryLater), .failed(tryLater)], attempts: 10)
+        judged.spans = [0: RouteSpan(before: 10)]
+        let waits = judged.verdict().marks.map { $0.nextAttempt.map { $0 - judged.now } }
+        #expect(waits == [.seconds(300), .seconds(4 * 3600)])
+        // The last attempt before a fallback is not waited after.
+        judged.spans = [0: RouteSpan(before: 8, last: 11), 1: RouteSpan(last: 12)]
+        let marks = judged.verdict().marks
+        #expect(marks.map(\.attempts) == [11, 11])
+        #expect(marks[0].nextAttempt == judged.now && marks[1].nextAttempt != judged.now)
     }
 
     @Test func whatWaitsForItsRouteIsNotCountedAndExpires() {

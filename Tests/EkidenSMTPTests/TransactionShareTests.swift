@@ -92,6 +92,21 @@ import Testing
         // The next recipient may take what this one's rules refuse.
         let refused = failed(.message, 554)
         #expect(share.results([refused])[0] == refused && share.results([refused])[1] != refused)
+        // Whether it took the message is a question for those alone whom it heard of.
+        let silent = RecipientResult.failed(
+            Failure(
+                scope: .host,
+                isPermanent: false,
+                reason: .connectionLost,
+                step: .endOfData,
+                status: EnhancedStatus(4, 4, 2)
+            )
+        )
+        guard case .failed(let other) = share.results([silent])[2] else {
+            Issue.record("not asked, and not failed")
+            return
+        }
+        #expect(other.reason == .tooManyRecipients && share.results([silent])[0] == silent)
         // Of two only one was refused before the connection broke.
         let two = self.share(of: recipients("a@x.test", "b@x.test", "c@x.test"), "RCPTMAX=2")
         let lost = failed(.host, 421)

@@ -244,7 +244,7 @@ private final class World {
     private func reroute(_ id: QueueID) {
         let someFly = desk.scheduler.reroute(id, at: desk.now) { _, _ in
             let hop = NextHop.domain(Domain("d\(random.below(6)).example"))
-            return random.below(3) == 0 ? nil : NewHop(hop, isAtOnce: random.below(2) == 0)
+            return random.below(3) == 0 ? nil : NewHop(hop, isFallback: random.below(2) == 0)
         }
         trace.append("reroute \(id.number)")
         #expect(someFly == (desk.scheduler.inFlight(id) > 0))

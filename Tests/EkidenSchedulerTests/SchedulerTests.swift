@@ -530,7 +530,9 @@ import Testing
         #expect(desk.scheduler.suspend(name, by: 7, for: .seconds(100), at: desk.now))
         #expect(desk.next(id) == .end)
         desk.scheduler.sessionEnded(id, at: desk.now)
-        #expect(desk.rows(1).map(\.because) == [.operatorHold])
+        #expect(desk.rows(1).map(\.because) == [.siteSuspended])
+        #expect(desk.rows(1).map(\.next) == [desk.now.wall + .seconds(100)])
+        #expect(desk.scheduler.isSuspended(hop("a.example")))
         #expect(
             desk.scheduler.siteRows(at: desk.now).map(\.state)
                 == [.suspended(by: 7, until: desk.now.wall + .seconds(100))]
@@ -597,7 +599,7 @@ import Testing
         let away = NextHop.route("away")
         for number in 1...3 as ClosedRange<UInt64> {
             let someFly = desk.scheduler.reroute(QueueID(number: number), at: desk.now) { _, hop in
-                hop == away ? nil : NewHop(away, isAtOnce: number == 2)
+                hop == away ? nil : NewHop(away, isFallback: number == 2)
             }
             #expect(someFly == (number == 1))
         }

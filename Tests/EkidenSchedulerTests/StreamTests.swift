@@ -59,6 +59,86 @@ import Testing
         #expect(order.filter { $0 <= 100 } == Array(1...100))
     }
 
+    @Test func `the rest of a list goes at once, but not before another's letter`() throws {
+        let desk = desk()
+        add(desk, 1...3, Standing(share: 1))
+        add(desk, 4...4, Standing(share: 2))
+        let session = try #require(desk.started.first)
+        var order: [UInt64] = []
+        for _ in 0..<6 {
+            guard let job = desk.job(session.id) else { break }
+            order.append(job.message.number)
+            // The host takes the first message in three transactions.
+            let isFirst = job.message.number == 1 && order.filter { $0 == 1 }.count < 3
+            desk.finish(session.id, job, isFirst ? .again : .done)
+            #expect(desk.scheduler.brokenInvariant() == nil)
+        }
+        #expect(order == [1, 4, 1, 1, 2, 3])
+    }
+
+    @Test func `next hops have their turn whatever is to go again at another`() throws {
+        let desk = desk()
+        for number in 1...3 as ClosedRange<UInt64> {
+            desk.add(message(number, to: [number < 3 ? "a.example" : "b.example"]))
+        }
+        let one = site("a.example")
+        for hop in desk.asked {
+            let until = desk.now.instant + .seconds(3600)
+            desk.scheduler.resolved(hop, .site(one, validUntil: until), at: desk.now)
+        }
+        desk.collect()
+        let session = try #require(desk.started.first)
+        var order: [UInt64] = []
+        for _ in 0..<4 {
+            guard let job = desk.job(session.id) else { break }
+            order.append(job.message.number)
+            desk.finish(session.id, job, order.count == 1 ? .again : .done)
+        }
+        #expect(order == [1, 3, 1, 2])
+    }
+
+    @Test func `nothing goes by a route that has closed, however many next hops it has`() throws {
+        let desk = desk()
+        let route = "ship"
+        for number in 1...200 as ClosedRange<UInt64> {
+            desk.scheduler.add(
+                message(number, to: ["d\(number).example"]),
+                route: { .routed($0.address.domain, by: route) },
+                at: desk.now
+            )
+        }
+        desk.collect()
+        let until = desk.now.instant + .seconds(60)
+        func answer(_ resolution: Resolution) {
+            for hop in desk.asked { desk.scheduler.resolved(hop, resolution, at: desk.now) }
+            desk.asked = []
+            desk.collect()
+        }
+        answer(.site(site("mx.example"), validUntil: until))
+        let session = try #require(desk.started.first)
+        let job = try #require(desk.job(session.id))
+        desk.pass(.seconds(60))
+        desk.finish(session.id, job)
+        #expect(desk.next(session.id) == .idle)
+        let closed = Failure(
+            scope: .site,
+            isPermanent: false,
+            reason: .routeClosed,
+            step: .resolve,
+            status: EnhancedStatus(4, 4, 1)
+        )
+        // The others are asked about in the turns to come, and none of them goes meanwhile.
+        for _ in 0..<10 {
+            answer(.failure(closed))
+            desk.pass(.milliseconds(1))
+            desk.turn()
+            for session in desk.woken { #expect(desk.next(session) == .idle) }
+            desk.woken = []
+        }
+        #expect(desk.failed.count == 199)
+        #expect(desk.scheduler.brokenInvariant() == nil)
+    }
+
     @Test func `urgent mail has four turns of five, retries of it as well`() throws {
         let desk = desk()
         add(desk, 1...10, Standing(share: 1))
@@ -129,6 +209,24 @@ import Testing
             #expect(free(desk, 1...5) == Array(1...last))
             #expect(desk.scheduler.brokenInvariant() == nil)
         }
+    }
+
+    @Test func `what no host was reached for takes nothing from its stream`() throws {
+        let desk = paced(.seconds(3600), burst: 1)
+        add(desk, 1...2, slow)
+        #expect(free(desk, 1...2) == [1])
+        let session = try #require(desk.started.first)
+        let job = try #require(desk.job(session.id))
+        desk.finish(
+            session.id,
+            job,
+            .retry(after: .seconds(300), because: .connectionRefused),
+            .trouble(failure)
+        )
+        desk.pass(.milliseconds(1))
+        desk.turn()
+        #expect(free(desk, 2...2) == [2])
+        #expect(desk.scheduler.brokenInvariant() == nil)
     }
 
     @Test func `a list goes by its transactions, some of its recipients at a time`() {

@@ -24,6 +24,8 @@ package struct ClientLogin: Sendable, Equatable {
         case password([UInt8])
         /// An access token of OAuth 2.
         case token(String)
+
+        var isToken: Bool { if case .token = self { true } else { false } }
     }
 
     /// Of the login, for the log: not the user's.
@@ -100,10 +102,9 @@ struct SASLClient: Sendable, Equatable {
 
     /// The best mechanism that both sides know. nil: there is none.
     init?(_ login: ClientLogin, offered: [String], security: TLSFacts, host: PeerHost) {
-        let isToken = if case .token = login.secret { true } else { false }
         let exporter = security.exporterBinding.array
         let best = ClientMechanism.allCases.first { mechanism in
-            mechanism.takesToken == isToken && login.mechanisms.contains(mechanism)
+            mechanism.takesToken == login.secret.isToken && login.mechanisms.contains(mechanism)
                 && offered.contains(mechanism.rawValue)
                 && (mechanism != .scramSHA256Plus || !exporter.isEmpty)
         }

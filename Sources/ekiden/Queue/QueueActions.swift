@@ -119,7 +119,9 @@ extension Selection {
 
 func actionStatus(_ end: ControlEnd, named: Bool) -> ExitStatus {
     if end.failed > 0 { return end.count > 0 ? .partial : named ? .notFound : .negative }
-    return end.count == 0 && named ? .notFound : .success
+    if end.count > 0 || !named { return .success }
+    // Found, but it stays as it is: the sentence says why.
+    return end.text.isEmpty ? .notFound : .negative
 }
 
 func actionResult(_ action: QueueAction, _ end: ControlEnd) -> String {

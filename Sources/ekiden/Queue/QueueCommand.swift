@@ -22,7 +22,9 @@ let queueCommand = Command(
     details: """
         First come the root causes, a line for each: how many messages wait for what. Then a row
         for each message, oldest first. STATE is one of: waiting (for its time), ready (for a
-        connection), in-flight (being sent), held (by an operator).
+        connection), in-flight (being sent), held (by an operator). NEXT is its own time, or that of
+        its site's probe, rate or opening. With --by site STATE is open, backing-off, suspended,
+        closed (a route on demand), unresolved (not looked up yet).
         --json prints one object a line, with times in RFC 3339 and in seconds.
         """,
     options: queueFilterOptions + [
@@ -128,9 +130,12 @@ func queueIDs(_ texts: [String]) throws(CommandProblem) -> [QueueID] {
     var ids: [QueueID] = []
     for text in texts {
         guard let id = QueueID(text) else {
+            let isCommand = queueCommand.subcommands.contains { $0.name == "queue " + text }
             throw .usage(
                 "\"\(text)\" is no queue id",
-                hint: "ids have 13 letters and digits, as ekiden queue shows them"
+                hint: isCommand
+                    ? "options come behind it: ekiden queue \(text) …"
+                    : "ids have 13 letters and digits, as ekiden queue shows them"
             )
         }
         ids.append(id)
@@ -195,12 +200,12 @@ func sentence(_ cause: CauseRow) -> String {
         return "\(subject) \(isOne ? "is" : "are") being sent to \(printable(cause.place))"
     }
     // Held mail waits for nobody but the operator; there is no next try to tell of.
-    let isHeld = cause.reason == .operatorHold && cause.place.isEmpty
+    let isHeld = cause.place.isEmpty
     let verb = isHeld ? (isOne ? "is held" : "are held") : (isOne ? "waits" : "wait")
     var text = "\(subject) \(verb)"
     if !cause.place.isEmpty { text += " for \(printable(cause.place))" }
     text += ": \(cause.reason.sentence)"
-    if !cause.words.isEmpty, cause.reason != .operatorHold {
+    if !cause.words.isEmpty {
         text += " (\(printable(cause.words)))"
     }
     if let next = cause.nextInSeconds {

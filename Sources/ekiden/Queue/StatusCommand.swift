@@ -193,6 +193,10 @@ let suspendCommand = Command(
     summary: "Send nothing to a site for a while",
     arguments: "SITE",
     arity: 1...1,
+    details: """
+        A suspension outlives a reload, but not a restart of the relay. A site is known by its name
+        once it has had mail since the start: ekiden queue --by site lists them.
+        """,
     options: [Option("for", value: "TIME", "How long (until resumed)")] + ControlClient.options,
     examples: [Example("ekiden suspend mx:mx.example --for 2h", "Leave a site alone")],
     run: { (invocation, console) throws(CommandProblem) in

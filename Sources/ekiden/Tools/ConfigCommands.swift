@@ -87,9 +87,12 @@ private func secretProblems(_ configuration: Configuration) -> [String] {
         for path in [login.passwordFile, login.tokenFile].compactMap({ $0 }) {
             do throws(FileProblem) {
                 let stamp = try LinuxFiles().stampNow(path)
-                _ = try LinuxFiles().readNow(path, maxBytes: HopLogins.secretBytesMax)
-                guard let looseness = stamp.looseness else { continue }
-                problems.append("can't use login \"\(login.name)\": \(path) has \(looseness)")
+                let bytes = try LinuxFiles().readNow(path, maxBytes: HopLogins.secretBytesMax)
+                let flaw =
+                    stamp.looseness.map { "\(path) has \($0)" }
+                    ?? HopLogins.flaw(in: bytes, of: path, isToken: path == login.tokenFile)
+                guard let flaw else { continue }
+                problems.append("can't use login \"\(login.name)\": \(flaw)")
             } catch {
                 problems.append("can't use login \"\(login.name)\": \(path): \(error.text)")
             }

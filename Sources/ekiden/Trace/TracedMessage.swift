@@ -87,7 +87,8 @@ struct TracedMessage {
         case "moved":
             let reason = field(event, "because") ?? ""
             let who = (try? event.optionalInteger("uid")).map { " (uid \($0))" } ?? ""
-            return (Reason(rawValue: reason)?.sentence ?? reason) + who
+            let route = field(event, "route").map { " (route \($0))" } ?? ""
+            return (Reason(rawValue: reason)?.sentence ?? reason) + route + who
         case "rejected":
             return "rule \(field(event, "rule") ?? "?"): \(field(event, "reply") ?? "")"
         case "notice": return field(event, "text") ?? ""

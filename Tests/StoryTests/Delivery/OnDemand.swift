@@ -54,7 +54,7 @@ private func ship(_ stage: Stage, _ more: String = "") -> String {
         let id = try stage.submit(to: "carol@ship.test")
         let closed = try stage.outcome("deferred", of: id)
         #expect(closed["because"] == "route-closed")
-        #expect(closed["reply"].contains(" h "), "\(closed)")
+        #expect(closed["reply"].contains(" 12:00 local time"), "\(closed)")
         stage.more = ship(stage).replacingOccurrences(of: "on_demand = true", with: "")
         try stage.reload()
         #expect(try host.mail(2)[1].recipients == ["carol@ship.test"])

@@ -38,7 +38,8 @@ private let patience = [
         #expect(row["state"] as? String == "waiting")
         #expect(row["reason"] as? String == "connection-refused")
         let next = try #require(row["next_in_seconds"] as? Double)
-        #expect(next > 3000 && next < 3700)
+        // The probe of the site comes before or after its own time: both are an hour, more or less.
+        #expect(next > 3000 && next < 4000)
         let text = try stage.ask("queue")
         #expect(text.contains(id) && text.contains("refused the connection"), "\(text)")
         let shown = try stage.ask("queue", "show", id)
