@@ -37,6 +37,14 @@ struct WantingSites {
     }
 }
 
+/// How long a host is waited for that says nothing.
+enum Patience {
+    case usual
+    /// As long, though others want the connection; counted.
+    case granted
+    case short
+}
+
 extension Scheduler {
     /// What sites that have not answered lately may have together: three quarters.
     var strangersMax: Int { settings.connectionsMax - settings.connectionsMax / 4 }
@@ -67,10 +75,11 @@ extension Scheduler {
     }
 
     /// A stranger that does not greet soon is not waited for while others want its connection. After
-    /// some such rounds it is, once in its back-offs, so that a slow host gets its mail in the end.
-    func isHurried(_ site: UInt32) -> Bool {
-        !sites[site].isAnswering && wanting.others.count > 0
-            && sites[site].health.backOffs < Self.hurriedRounds
+    /// some such rounds it is, so that a slow host gets its mail in the end; a few at a time.
+    func patience(with site: UInt32) -> Patience {
+        if sites[site].isAnswering || wanting.others.count == 0 { return .usual }
+        let wasHurried = sites[site].health.backOffs >= Self.hurriedRounds
+        return wasHurried && patientSessions < strangersMax / 8 + 1 ? .granted : .short
     }
 
     private static var hurriedRounds: Int { 3 }

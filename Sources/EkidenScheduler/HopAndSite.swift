@@ -137,6 +137,8 @@ struct SessionRecord {
     var serial: UInt32
     var site: UInt32
     var state = SessionState.called
+    /// How long its job may wait for a greeting.
+    var patience = Patience.usual
     /// It had a job; before that it is not asked to make room.
     var hasWorked = false
     var isVacant = false

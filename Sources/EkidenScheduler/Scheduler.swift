@@ -38,6 +38,8 @@ package final class Scheduler {
     var streams: [StreamRecord] = []
     /// Sites that want a connection the global ceiling does not allow yet, in turn.
     var wanting = WantingSites()
+    /// Sessions whose jobs may wait for a greeting although others want their connections.
+    var patientSessions = 0
     /// Sessions of sites that have not answered lately.
     var strangerSessions = 0
     var wantingLinks = Links()

@@ -97,6 +97,8 @@ extension Scheduler {
         let flight = takeOff(gather(group, site, at: at), session: number, site: site, at: at)
         sessions[number].state = .busy(flight: flight)
         sessions[number].hasWorked = true
+        sessions[number].patience = patience(with: site)
+        if sessions[number].patience == .granted { patientSessions += 1 }
         sites[site].inFlight += 1
         if sites[site].site.rule != nil {
             noteHop(ledger.groups[group].hop, of: site)
@@ -213,7 +215,7 @@ extension Scheduler {
             nextHop: hop.key,
             site: site,
             avoid: avoid,
-            isHurried: record.site != none && isHurried(record.site)
+            isHurried: record.session != none && sessions[record.session].patience == .short
         )
     }
 
@@ -227,6 +229,7 @@ extension Scheduler {
         let site = sessions[number].site
         let startedAt = flights[flight].startedAt
         sessions[number].state = .called
+        endPatience(of: number)
         sites[site].called += 1
         sites[site].addressesFailed(
             end.failedAddresses,
@@ -244,6 +247,11 @@ extension Scheduler {
         land(flight, end.dispositions, at: at)
         sites[site].inFlight -= 1
         serve(site, at: at)
+    }
+
+    private func endPatience(of number: UInt32) {
+        if sessions[number].patience == .granted { patientSessions -= 1 }
+        sessions[number].patience = .usual
     }
 
     /// The dispositions of a `.failed` effect, after it was judged and recorded.
@@ -267,6 +275,7 @@ extension Scheduler {
             land(flight, Array(repeating: .again, count: n), at: at)
             sites[site].inFlight -= 1
         }
+        endPatience(of: number)
         var vacant = sessions[number]
         vacant.isVacant = true
         sessions.remove(number, leaving: vacant)

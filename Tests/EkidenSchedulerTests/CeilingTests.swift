@@ -127,5 +127,10 @@ import Testing
                 desk.resolveAll(validFor: .seconds(86_400))
             }
         }
+        // Not for more than some at a time.
+        let number = try #require(desk.scheduler.siteNumbers[site.id])
+        #expect(desk.scheduler.patience(with: number) == .granted)
+        desk.scheduler.patientSessions = desk.scheduler.strangersMax / 8 + 1
+        #expect(desk.scheduler.patience(with: number) == .short)
     }
 }

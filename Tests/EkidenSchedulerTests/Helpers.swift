@@ -194,6 +194,8 @@ extension Scheduler {
             let isFlying = flights.items.contains { !$0.isVacant && $0.groups.contains(number) }
             if isFlying != (group.place == .inFlight) { return "in flight means in one flight" }
         }
+        let patient = sessions.items.count { !$0.isVacant && $0.patience == .granted }
+        if patient != patientSessions { return "patient sessions add up" }
         if lines.count != shares.count { return "a share for each line with work" }
         if paced != streams.reduce(0, { $0 + Int($1.waiting.count) }) {
             return "paced groups add up"

@@ -12,7 +12,7 @@ mute: hundreds of domains whose hosts take connections and never say a word, and
 refuse, each with mail, beside live ones; how long live mail takes, without them and with them.
 
 Prints figures, which are only as good as the machine is quiet (others' load is printed), and ends with
-status 1 when mail is lost or copied too often. Python's standard library only."""
+status 1 when mail is lost or copied too often, or live mail beside mute hosts takes longer than 150 s. Python's standard library only."""
 
 import argparse
 import asyncio
@@ -299,7 +299,8 @@ def mute(options):
             for bare in silent:
                 bare.close()
             scene.close()
-    return True
+    # A round of half a minute for those that hold the connections, and some; not the greeting's five.
+    return figures[-1][-1] < 150
 
 
 def main():
