@@ -22,7 +22,9 @@ extension Scheduler {
         for group in ledger.groupNumbers(of: number) {
             switch ledger.groups[group].place {
             case .waiting: unwait(group)
-            case .queued: unqueue(group)
+            case .queued:
+                unqueue(group)
+                giveBack(group, at: at)
             case .inFlight, .held, .vacant: continue
             }
             move(group, to: .held, because: hold.reason, at: at)
@@ -65,19 +67,21 @@ extension Scheduler {
     /// Takes a message out of the queue; refused while any of it is in flight. (To be sure of it,
     /// hold it first, record the removal, then remove it.)
     package func remove(_ message: QueueID, by uid: UInt32, at: Moment) -> OperatorResult {
-        let result = withdraw(message)
+        let result = withdraw(message, at: at)
         if result == .done { tellMoved(message, "removed", .operatorDelete, uid: uid) }
         return result
     }
 
-    private func withdraw(_ message: QueueID) -> OperatorResult {
+    private func withdraw(_ message: QueueID, at: Moment) -> OperatorResult {
         guard let number = ledger.find(message) else { return .unknown }
         let flying = inFlight(message)
         if flying > 0 { return .inFlight(flying) }
         for group in ledger.groupNumbers(of: number) {
             switch ledger.groups[group].place {
             case .waiting: unwait(group)
-            case .queued: unqueue(group)
+            case .queued:
+                unqueue(group)
+                giveBack(group, at: at)
             case .inFlight, .held, .vacant: break
             }
             forget(group)

@@ -55,7 +55,9 @@ extension Scheduler {
         if parts.count == 1, parts[0].to == nil { return }
         switch old.place {
         case .waiting: unwait(group)
-        case .queued: unqueue(group)
+        case .queued:
+            unqueue(group)
+            giveBack(group, at: at)
         case .held, .inFlight, .vacant: break
         }
         for (number, part) in zip(divide(group, parts.map(\.recipients)), parts) {

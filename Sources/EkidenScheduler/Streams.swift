@@ -103,7 +103,8 @@ extension Scheduler {
         return part == group
     }
 
-    /// A group failed before there was a connection: nothing of its stream has gone.
+    /// A group failed before there was a connection, or does not go after all: nothing of its stream has
+    /// gone.
     func giveBack(_ group: UInt32, at: Moment) {
         guard let stream = stream(of: group), let rate = rate(of: stream) else { return }
         streams[stream].pace.giveBack(rate, transactions(ledger.recipientCount(group)))

@@ -229,6 +229,29 @@ import Testing
         #expect(desk.scheduler.brokenInvariant() == nil)
     }
 
+    @Test func `what is taken out of its line before it went takes nothing from its stream`() {
+        let desk = paced(.seconds(3600), burst: 1)
+        add(desk, 1...2, slow)
+        #expect(free(desk, 1...2) == [1])
+        // To another next hop: it still has what it was let go with.
+        _ = desk.scheduler.reroute(QueueID(number: 1), at: desk.now) { _, _ in
+            NewHop(hop("b.example"), isFallback: true)
+        }
+        desk.collect()
+        desk.pass(.milliseconds(1))
+        desk.turn()
+        #expect(free(desk, 1...2).count == 1)
+        // Deleted: the other has it.
+        for number in 1...2 as ClosedRange<UInt64> where free(desk, number...number) != [] {
+            #expect(desk.scheduler.remove(QueueID(number: number), by: 0, at: desk.now) == .done)
+            break
+        }
+        desk.pass(.milliseconds(1))
+        desk.turn()
+        #expect(free(desk, 1...2).count == 1)
+        #expect(desk.scheduler.brokenInvariant() == nil)
+    }
+
     @Test func `a list goes by its transactions, some of its recipients at a time`() {
         let desk = desk {
             $0.streams["slow"] = PaceSettings(interval: .seconds(1), burst: 1)
