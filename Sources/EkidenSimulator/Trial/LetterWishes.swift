@@ -209,8 +209,9 @@ extension Town {
             if ledger.relayedReports.contains(place) || ledger.untold.contains(place.id)
                 || ledger.toldInstead.contains(place.id) || ledger.removed[place] != nil
                 || ledger.perhapsRemoved.contains(place)
-                // The host took it, its answer was lost, and the next attempt failed for good.
-                || ledger.failureReports[place] != nil
+                // The host took it, its answer was lost, and a later attempt failed for good; of which
+                // who asked for success alone does not hear.
+                || ledger.failureReports[place] != nil || ledger.failedByLog.contains(place)
             {
                 continue
             }

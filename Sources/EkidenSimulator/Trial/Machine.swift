@@ -56,6 +56,7 @@ final class Machine: @unchecked Sendable {
         self.disk = disk
         adjustDisk()
         loops = town.world.addLoops(town.plan.loops, at: town.plan.relayAddress)
+        town.streamArrivals.started(boot, at: town.world.instant)
         town.trace.note("machine boot \(boot) with \(loops.count) loops")
         let (number, owner) = (boot, loops[0])
         let world = RelayWorld(

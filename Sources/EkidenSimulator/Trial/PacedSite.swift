@@ -42,7 +42,7 @@ extension TrialPlan {
     func isPaced(_ domain: String) -> Bool { pacedSite?.domains.contains(domain) ?? false }
 }
 
-/// What came to a site, or of a stream, that has a rate, in the last minute, and from which start of the relay.
+/// What came to a site that has a rate, in the last minute, and from which start of the relay.
 struct PacedArrivals {
     private var lately: [(at: Instant, boot: Int)] = []
 

@@ -35,7 +35,7 @@ package final class Town: @unchecked Sendable {
     private var handedOver: Set<Int> = []
     var powerLosses: [PowerLoss] = []
     var pacedArrivals = PacedArrivals()
-    var streamArrivals = PacedArrivals()
+    var streamArrivals = StreamArrivals()
     /// Letters of the slow stream.
     private(set) var slowKeys: Set<Int> = []
     var demandOpenedAt: Instant?

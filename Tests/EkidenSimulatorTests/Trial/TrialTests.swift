@@ -232,6 +232,23 @@ import Testing
         #expect(found)
     }
 
+    @Test func `a stream that gets more than its rate is found, one that was held up is not`() {
+        var arrivals = StreamArrivals()
+        let start = Instant(nanoseconds: 0)
+        arrivals.started(1, at: start)
+        func isTooMany(at second: Int, boot: Int = 1) -> Bool {
+            arrivals.isTooMany(with: boot, at: start + .seconds(second), perMinute: 2, burst: 1)
+        }
+        // All that came in ten minutes, at once.
+        for _ in 0..<20 { #expect(!isTooMany(at: 600)) }
+        #expect((0..<30).contains { _ in isTooMany(at: 600) })
+        // A start has its burst, and no more.
+        arrivals.started(2, at: start + .seconds(600))
+        for _ in 0..<3 { #expect(!isTooMany(at: 601, boot: 2)) }
+        #expect((0..<6).contains { _ in isTooMany(at: 602, boot: 2) })
+        #expect(isTooMany(at: 603, boot: 3))
+    }
+
     @Test func `what is nowhere is found`() throws {
         let town = try town()
         let letter = try letter(town)
